@@ -1,0 +1,38 @@
+"""The studio's frame: pages, navigation, guard. Start with `python -m streamlit run app/main.py`."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.guard import guarded
+
+st.set_page_config(page_title="Litesmith", page_icon=":material/hardware:", layout="wide")
+
+page = st.navigation(
+    {
+        "": [st.Page("pages/start.py", title="Start", icon=":material/rocket_launch:", default=True)],
+        "Make": [
+            st.Page("pages/design.py", title="Design", icon=":material/architecture:", url_path="design"),
+            st.Page("pages/build.py", title="Build", icon=":material/construction:", url_path="build"),
+            st.Page("pages/runs.py", title="Runs", icon=":material/list_alt:", url_path="runs"),
+        ],
+        "Prove": [
+            st.Page("pages/compare.py", title="Compare", icon=":material/scatter_plot:", url_path="compare"),
+            st.Page("pages/try_it.py", title="Try", icon=":material/photo_camera:", url_path="try"),
+            st.Page("pages/export.py", title="Export", icon=":material/inventory_2:", url_path="export"),
+        ],
+    },
+    expanded=True,
+)
+st.html(
+    """<style>
+    .stMainBlockContainer { max-width: 76rem; padding-top: 2.4rem; }
+    [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
+    @media (max-width: 640px) {
+      .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; }
+      h1 { font-size: 1.6rem !important; }
+    }
+    </style>"""
+)
+with guarded(page.title):
+    page.run()

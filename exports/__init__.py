@@ -1,0 +1,55 @@
+"""Exports: any Keras model in, judged files and measurements out. Plain arguments, plain results.
+
+Importing this room imports neither TensorFlow nor a runtime; converting and judging happen in child processes.
+"""
+
+from __future__ import annotations
+
+from exports.contract import Contract, InputSpec, OutputSpec, contract_path, selftest_path
+from exports.evaluate import ClassScore, Evaluation, evaluate, score
+from exports.formats import FORMATS, Format, format_named
+from exports.gate import LIMITS, Check, GateReport, Limits, gate
+from exports.latency import LatencyReport, LatencyRow, machine, measure
+from exports.model_file import is_int8_aware, load_model, save_model
+from exports.run_file import KERNELS, predict
+from exports.statistics import McNemar, mcnemar, paired_difference, wilson
+from exports.writing import Artifact, ExportFailed, Failure, Written, write, write_many
+
+__all__ = [
+    "FORMATS",
+    "KERNELS",
+    "LIMITS",
+    "Artifact",
+    "Check",
+    "ClassScore",
+    "Contract",
+    "Evaluation",
+    "ExportFailed",
+    "Failure",
+    "Format",
+    "GateReport",
+    "InputSpec",
+    "LatencyReport",
+    "LatencyRow",
+    "Limits",
+    "McNemar",
+    "OutputSpec",
+    "Written",
+    "contract_path",
+    "evaluate",
+    "format_named",
+    "gate",
+    "is_int8_aware",
+    "load_model",
+    "machine",
+    "mcnemar",
+    "measure",
+    "paired_difference",
+    "predict",
+    "save_model",
+    "score",
+    "selftest_path",
+    "wilson",
+    "write",
+    "write_many",
+]

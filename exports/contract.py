@@ -1,0 +1,152 @@
+"""What a person must know to feed an artifact and to read its answer; stored as `<stem>.contract.json` beside it.
+
+Pixels are always 0..255 for the person. The number a file wants is
+`pixel * pixel_scale` for float files and `round(pixel * pixel_scale / scale) + zero_point` for integer files;
+`pixel_scale` is 1 for files that hold the step to [0, 1] inside and 1/255 for those that expect [0, 1].
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RESIZE_KERNELS = {"bilinear antialias": "BILINEAR", "bicubic antialias": "BICUBIC", "nearest": "NEAREST"}
+"""Contract wording -> Pillow's `Image.Resampling` name (Pillow's own resize is the antialiased kind)."""
+
+CHANNEL_ORDERS = {"RGB": 3, "grey": 1}
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The image a file takes: `(1, height, width, channels)`, see the module text for the formula."""
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    dtype: str
+    range: tuple[float, float]
+    pixel_scale: float
+    order: str
+    resize: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """The answer of a file: one logit per label, `(raw - zero_point) * scale` for integer files; no softmax."""
+
+    name: str
+    kind: str
+    classes: int
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything beside the bytes of an artifact. `operators` counts them by name; `kernel_set` ran the self-test."""
+
+    format: str
+    family: str
+    input: InputSpec
+    output: OutputSpec
+    labels: tuple[str, ...]
+    sha256: str
+    bytes: int
+    gzip_bytes: int
+    int8_aware: bool = False
+    kernel_set: str = "reference"
+    min_runtime: str | None = None
+    operators: dict[str, int] = field(default_factory=dict)
+    float_tensors: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract as JSON-ready values."""
+        values = asdict(self)
+        values["labels"] = list(self.labels)
+        values["input"]["range"] = list(self.input.range)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Contract:
+        """A contract read back from `as_dict`.
+
+        Raises:
+            ValueError: a key is missing or unknown.
+        """
+        try:
+            parts = dict(values)
+            image = dict(parts.pop("input"))
+            image["range"] = tuple(image["range"])
+            parts["input"] = InputSpec(**image)
+            parts["output"] = OutputSpec(**parts["output"])
+            parts["labels"] = tuple(parts["labels"])
+            return cls(**parts)
+        except (KeyError, TypeError, ValueError) as error:
+            wanted = ", ".join(item.name for item in fields(cls))
+            raise ValueError(f"this is not a contract of ours ({error}); it needs the keys {wanted}") from error
+
+    def save(self, path: Path) -> None:
+        """Write the contract as JSON with sorted keys, so that equal contracts are equal files."""
+        path.write_text(json.dumps(self.as_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, path: Path | str) -> Contract:
+        """The contract stored at `path`; `ValueError` when it is not one."""
+        try:
+            values = json.loads(Path(path).read_text("utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not JSON ({error}); give the .contract.json written with the file") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} holds a {type(values).__name__}; a contract is a JSON object")
+        return cls.from_dict(values)
+
+    @classmethod
+    def beside(cls, path: Path | str) -> Contract:
+        """The contract that lies beside the artifact at `path`."""
+        beside = contract_path(Path(path))
+        if not beside.is_file():
+            raise ValueError(f"{path} has no contract beside it; expected {beside.name} in the same folder")
+        return cls.load(beside)
+
+    def raw_from_pixels(self, images: np.ndarray) -> np.ndarray:
+        """Pixels `(n, height, width, channels)` uint8 -> the numbers the file wants, in its own dtype.
+
+        Raises:
+            ValueError: the images are not uint8 or have another size.
+        """
+        wanted = (self.input.height, self.input.width, self.input.channels)
+        if images.dtype != np.uint8:
+            raise ValueError(f"images must be uint8 pixels 0..255, these are {images.dtype}; give the undivided pixels")
+        if images.ndim != 4 or images.shape[1:] != wanted:
+            raise ValueError(f"images have shape {images.shape}; this file takes (n, {', '.join(map(str, wanted))})")
+        if self.input.scale is None:
+            return images.astype(self.input.dtype) * np.dtype(self.input.dtype).type(self.input.pixel_scale)
+        # A byte has 256 values, so the formula is computed once per value.
+        limits = np.iinfo(self.input.dtype)
+        steps = np.rint(np.arange(256) * (self.input.pixel_scale / self.input.scale)) + (self.input.zero_point or 0)
+        return np.clip(steps, limits.min, limits.max).astype(self.input.dtype)[images]
+
+    def logits_from_raw(self, raw: np.ndarray) -> np.ndarray:
+        """The file's output `(n, classes)` -> float32 logits."""
+        if self.output.scale is None:
+            return raw.astype(np.float32)
+        return (raw.astype(np.float32) - np.float32(self.output.zero_point or 0)) * np.float32(self.output.scale)
+
+
+def contract_path(path: Path) -> Path:
+    """`net_tflite_int8.tflite` -> `net_tflite_int8.contract.json` in the same folder."""
+    return path.with_name(path.name.removesuffix(path.suffix) + ".contract.json")
+
+
+def selftest_path(path: Path) -> Path:
+    """`net_tflite_int8.tflite` -> `net_tflite_int8.selftest.npz` in the same folder."""
+    return path.with_name(path.name.removesuffix(path.suffix) + ".selftest.npz")

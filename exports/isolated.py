@@ -1,0 +1,104 @@
+"""Running one job in a child process with limits on time and memory, and saying in words how it ended.
+
+Converters and kernels are native code that can abort the process (measured: int16 activations with layer
+normalisation end in SIGABRT on the first call). The parent starts `python -m exports.child job.json` in its own
+process group, reads the lines the child reports as it goes, watches its memory, and kills the whole group at a limit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+MEMORY_BYTES = 6 * 2**30
+TIMEOUT_S = 600.0
+POLL_S = 0.05
+LAST_LINES = 12
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended: `cause` is None when it finished, else one sentence; `reports` are its lines in order."""
+
+    cause: str | None
+    reports: tuple[dict[str, Any], ...]
+    log: str
+
+
+def run_isolated(
+    job: dict[str, Any], *, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES, folder: Path | None = None
+) -> Ended:
+    """Run `job` (see `exports.child`) and wait for it. `memory_bytes` bounds the resident memory of all its processes.
+
+    The child dies with its parent, so an interrupted worker leaves no converter behind.
+    """
+    if timeout_s <= 0 or memory_bytes < 2**28:
+        raise ValueError(
+            f"a child needs time and memory: got {timeout_s} s and {memory_bytes} bytes; at least 1 s and 256 MiB"
+        )
+    with tempfile.TemporaryDirectory(prefix="litesmith-child-", dir=folder) as scratch:
+        job_path, reports, output = (Path(scratch) / name for name in ("job.json", "reports.jsonl", "log.txt"))
+        job_path.write_text(json.dumps({**job, "reports": str(reports), "memory_bytes": memory_bytes}), "utf-8")
+        with output.open("wb") as sink:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "exports.child", str(job_path)],
+                stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
+                cwd=Path(__file__).parent.parent, env={**os.environ, "TMPDIR": scratch},
+            )
+            cause = _watch(child, timeout_s, memory_bytes)
+        log = output.read_text("utf-8", "replace")
+        return Ended(cause or _status(child.returncode, log), _read(reports), log)
+
+
+def _watch(child: subprocess.Popen[bytes], timeout_s: float, memory_bytes: int) -> str | None:
+    """Wait for the child; kill its group when it takes too long or too much, and say so."""
+    deadline = time.monotonic() + timeout_s
+    try:
+        while child.poll() is None:
+            if time.monotonic() > deadline:
+                return f"it did not finish within {timeout_s:g} s"
+            if _resident(child.pid) > memory_bytes:
+                return f"it needed more than {memory_bytes / 2**20:.0f} MiB of memory"
+            time.sleep(POLL_S)
+        return None
+    finally:
+        # Also reached when the caller is interrupted: nothing of the group may go on computing.
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def _resident(pid: int) -> int:
+    try:
+        process = psutil.Process(pid)
+        return sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
+    except psutil.Error:
+        return 0
+
+
+def _status(code: int, log: str) -> str | None:
+    if code == 0:
+        return None
+    lines = [line for line in log.splitlines() if line.strip()]
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"the process was ended by {name}" + (f"; its last words: {lines[-1][:300]}" if lines else "")
+    return f"the process ended with status {code}: " + " / ".join(line.strip() for line in lines[-2:])[:500]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], ...]:
+    if not path.is_file():
+        return ()
+    # A child killed in the middle of a line leaves half of it.
+    lines = path.read_text("utf-8").split("\n")[:-1]
+    return tuple(json.loads(line) for line in lines)

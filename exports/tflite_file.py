@@ -1,0 +1,108 @@
+"""What a .tflite flatbuffer says about itself, read with LiteRT's schema module; nothing is executed here.
+
+Parsing a damaged file may fail in any way: callers that do not trust the bytes read them in a child process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+EDGETPU_OPERATOR = "edgetpu-custom-op"
+
+# A file with one of these holds a graph that was not frozen: the weights are missing and the output is NaN.
+UNFROZEN = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """Name, shape, dtype and quantisation (None when float or per channel) of a graph's input or output."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True)
+class TfliteFacts:
+    """The readable part of a file. `float_tensors` counts float32/float16 tensors, 0 in a fully integer file."""
+
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[TensorFacts, ...]
+    operators: dict[str, int] = field(default_factory=dict)
+    custom: tuple[str, ...] = ()
+    min_runtime: str | None = None
+    float_tensors: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The facts as JSON-ready values."""
+        return asdict(self)
+
+
+def read_facts(data: bytes) -> TfliteFacts:
+    """What the flatbuffer `data` declares: inputs, outputs, operators, runtime.
+
+    Raises:
+        ValueError: the bytes do not carry TFLite's identifier.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    if data[4:8] != b"TFL3":
+        raise ValueError(f"not a TFLite file: bytes 4..8 are {data[4:8]!r} instead of b'TFL3'")
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(data), 0))
+    operator_names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    type_names = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+    counts: dict[str, int] = {}
+    custom: set[str] = set()
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            # Old readers know only the deprecated byte; the schema says the larger of the two is the operator.
+            number = max(code.builtinCode, code.deprecatedBuiltinCode)
+            name = operator_names.get(number, f"operator {number}")
+            if name == "CUSTOM":
+                name = (code.customCode or b"unnamed").decode("utf-8", "replace")
+                custom.add(name)
+            counts[name] = counts.get(name, 0) + 1
+    main = model.subgraphs[0]
+
+    def facts(index: int) -> TensorFacts:
+        tensor = main.tensors[index]
+        scales = [] if tensor.quantization is None or tensor.quantization.scale is None else tensor.quantization.scale
+        single = len(scales) == 1
+        dtype = {"float32": "float32", "float16": "float16"}.get(type_names[tensor.type], type_names[tensor.type])
+        return TensorFacts(
+            name=(tensor.name or b"").decode("utf-8", "replace"),
+            shape=tuple(int(side) for side in tensor.shape) if tensor.shape is not None else (),
+            dtype=dtype,
+            scale=float(scales[0]) if single else None,
+            zero_point=int(tensor.quantization.zeroPoint[0]) if single else None,
+        )
+
+    runtime = None
+    for entry in model.metadata or []:
+        if entry.name == b"min_runtime_version":
+            runtime = bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode("ascii", "replace")
+    return TfliteFacts(
+        inputs=tuple(facts(index) for index in main.inputs),
+        outputs=tuple(facts(index) for index in main.outputs),
+        operators=dict(sorted(counts.items())),
+        custom=tuple(sorted(custom)),
+        min_runtime=runtime,
+        float_tensors=sum(type_names[t.type] in {"float32", "float16"} for g in model.subgraphs for t in g.tensors),
+    )
+
+
+def refused_operators(facts: TfliteFacts, *, edgetpu: bool = False) -> list[str]:
+    """The operators of a file that plain LiteRT cannot run, each with its reason; empty when all may pass."""
+    reasons = [f"{name} (variables were not frozen, the weights are missing)" for name in facts.operators
+               if name in UNFROZEN]
+    for name in facts.custom:
+        if name == EDGETPU_OPERATOR and edgetpu:
+            continue
+        kind = "a TensorFlow (Flex) operator" if name.startswith("Flex") else "a custom operator"
+        reasons.append(f"{name} ({kind} that LiteRT does not have)")
+    reasons += [f"{name} (unknown to this runtime)" for name in facts.operators if name.startswith("operator ")]
+    return reasons

@@ -1,0 +1,72 @@
+"""The TFLite files: float32, float16, dynamic range, int8, uint8 and int16 activations.
+
+Source: TensorFlow's post-training quantisation guide; Jacob et al., arXiv:1712.05877, for the integer scheme.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from exports.writers.source import Source
+
+FLOAT = {"tflite_float32", "tflite_float16", "tflite_dynamic"}
+INT8_AWARE = {"tflite_int8", "tflite_uint8"}
+
+
+def write(source: Source, format_id: str, path: Path) -> list[str]:
+    """Write `format_id` to `path`.
+
+    Raises:
+        ValueError: calibration images are missing, or the model is int8-aware and the format is not an 8-bit one.
+    """
+    path.write_bytes(convert(source, format_id))
+    return []
+
+
+def convert(source: Source, format_id: str, *, dense_per_tensor: bool = False) -> bytes:
+    """The flatbuffer of `format_id`; `dense_per_tensor` gives dense weights a single scale."""
+    if source.int8_aware:
+        if format_id not in INT8_AWARE:
+            raise ValueError(
+                f"{format_id} cannot be written from an int8-aware model, whose ranges are 8-bit; "
+                "export it from the model before the quantise step"
+            )
+        return _convert_int8_aware(source, format_id, dense_per_tensor)
+    return _convert_after_training(source, format_id, dense_per_tensor)
+
+
+def _convert_after_training(source: Source, format_id: str, dense_per_tensor: bool) -> bytes:
+    from zoo.keras import tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(source.raw_pixels())
+    if format_id != "tflite_float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if format_id == "tflite_float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if format_id not in FLOAT:
+        batches = source.calibration_batches()
+        converter.representative_dataset = lambda: ([batch] for batch in batches)
+        integer = {"tflite_uint8": tf.uint8, "tflite_int16x8": tf.int16}.get(format_id, tf.int8)
+        converter.inference_input_type = converter.inference_output_type = integer
+        # Only the integer operators: a layer without one then fails here instead of becoming a slow float island.
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            if format_id == "tflite_int16x8"
+            else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+        ]
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = dense_per_tensor
+    return converter.convert()
+
+
+def _convert_int8_aware(source: Source, format_id: str, dense_per_tensor: bool) -> bytes:
+    """An int8-aware model needs neither images nor a restriction of operators: its ranges are in the graph."""
+    from zoo import int8_aware
+    from zoo.keras import tf
+
+    with int8_aware.scope():
+        converter = tf.lite.TFLiteConverter.from_keras_model(source.static())
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        integer = tf.uint8 if format_id == "tflite_uint8" else tf.int8
+        converter.inference_input_type = converter.inference_output_type = integer
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = dense_per_tensor
+        return converter.convert()

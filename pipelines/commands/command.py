@@ -1,0 +1,69 @@
+"""What a command of the command line declares."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Command:
+    """`run(arguments) -> document` does the work, `show(document) -> text` is what a person reads."""
+
+    name: str
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], dict[str, Any]]
+    show: Callable[[dict[str, Any]], str]
+
+
+def table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
+    """Aligns rows under headings; `columns` maps keys to headings. Numbers go right."""
+    cells = [[_cell(row.get(key)) for key in columns] for row in rows]
+    heads = list(columns.values())
+    widths = [max([len(head), *(len(line[place]) for line in cells)]) for place, head in enumerate(heads)]
+    right = [all(_is_number(row.get(key)) for row in rows) for key in columns]
+
+    def line(values: list[str]) -> str:
+        parts = [value.rjust(width) if number else value.ljust(width) for value, width, number in zip(values, widths, right, strict=True)]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(heads), line(["-" * width for width in widths]), *(line(values) for values in cells)])
+
+
+def options(pairs: list[str] | None) -> dict[str, Any]:
+    """Reads `--set key=value` pairs; values are YAML scalars or lists. ValueError for a pair without `=`."""
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ValueError(f"--set {pair!r}: write key=value, such as --set dropout=0.2")
+        found[key.strip()] = yaml.safe_load(value)
+    return found
+
+
+def resolution(text: str) -> int | tuple[int, int]:
+    """Reads `96` or `96x128` (height x width)."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or any(not part.isdigit() for part in parts):
+        raise ValueError(f"resolution {text!r}: write whole pixels such as 96, or height x width such as 96x128")
+    sides = [int(part) for part in parts]
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

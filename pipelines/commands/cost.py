@@ -1,0 +1,49 @@
+"""`cost NAME`: what a network costs, without building it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import zoo
+from pipelines.commands.command import Command, options, resolution, table
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="architecture, see the zoo command")
+    parser.add_argument("--width", type=float, default=1.0, help="channel multiplier (1.0 = paper)")
+    parser.add_argument("--resolution", default="224", help="side of the input in pixels, or HEIGHTxWIDTH")
+    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--channels", type=int, default=3, help="1 grey or 3 colour")
+    parser.add_argument("--element-bytes", type=int, default=4, help="bytes per element: 4 float32, 1 int8")
+    parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="an option of the architecture")
+
+
+def run(asked: argparse.Namespace) -> dict[str, Any]:
+    side = resolution(asked.resolution)
+    found = zoo.cost(
+        asked.name, width=asked.width, resolution=side, classes=asked.classes, channels=asked.channels,
+        element_bytes=asked.element_bytes, **options(asked.set),
+    )  # fmt: skip
+    return {
+        "name": asked.name, "width": asked.width, "resolution": side, "classes": asked.classes, "channels": asked.channels,
+        "element_bytes": asked.element_bytes, **found.as_dict(),
+    }  # fmt: skip
+
+
+def show(document: dict[str, Any]) -> str:
+    head = "\n".join(
+        f"{label:<22} {document[key]:>15,}{unit}"
+        for key, label, unit in (
+            ("params", "params", ""),
+            ("trainable_params", "trainable params", ""),
+            ("macs", "macs", ""),
+            ("memory_access_bytes", "memory access", " B"),
+            ("peak_activation_bytes", "peak activation", " B"),
+        )
+    )
+    heavy = sorted(document["layers"], key=lambda layer: -layer["macs"])[:8]
+    return head + "\n\nheaviest layers\n" + table(heavy, {"name": "layer", "kind": "kind", "params": "params", "macs": "macs"})
+
+
+COMMAND = Command("cost", "params, macs and memory of an architecture, without TensorFlow", arguments, run, show)

@@ -1,0 +1,227 @@
+"""Executes one run: its steps in order, each from the model the step before left, resuming after finished ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import zoo
+from pipelines.data import Dataset, open_dataset
+from pipelines.recipes import Recipe
+from pipelines.runs.environment import versions
+from pipelines.steps import STEPS
+from pipelines.steps.step import Artifact, Result, State, Surroundings
+from pipelines.training import session
+
+
+
+def execute(handle: Any) -> None:
+    """Runs every unfinished step of the handle's recipe. ValueError is the person's to fix, all else is our bug."""
+    recipe = Recipe.of(handle.recipe)
+    handle.progress(0, 0, 1, f"opening {recipe.data.source}")
+    data = open_data(recipe, handle.home)
+    handle.log(f"{data.source}: {', '.join(f'{len(part.labels)} {name}' for name, part in data.splits.items())} images, "
+               f"{len(data.classes)} classes, {data.resolution[0]}x{data.resolution[1]}x{data.channels}")  # fmt: skip
+    session.open_session(handle.seed)
+    finished = {record.index: record for record in handle.finished_steps()}
+    artifacts: list[Artifact] = []
+    history: list[tuple[str, str]] = _models_before(recipe, handle)
+    state: State | None = None
+    for index, spec in enumerate(recipe.steps):
+        if index in finished:
+            history += _models_of(finished[index])
+            continue
+        if state is None:
+            state = _restore(recipe, data, handle, [finished[i] for i in sorted(finished) if i < index])
+            artifacts += _restore_artifacts(handle)
+        watch = _StepWatch(handle, index)
+        watch.check()
+        handle.step_started(index, spec.step, spec.settings.model_dump(mode="json"), step_key(recipe, index, data))
+        handle.log(f"step {index + 1} of {len(recipe.steps)}: {spec.step}")
+        around = Surroundings(
+            data, handle.seed, watch, handle, index,
+            load_run=lambda run: load_run_model(handle.registry, run),
+            load_model=lambda sha: load_stored_model(handle.home, sha),
+            artifacts=artifacts, model_history=history,
+        )  # fmt: skip
+        result = STEPS[spec.step].run(state, spec.settings, around)
+        state = _keep_model(result, state, watch, handle)
+        for warning in result.warnings:
+            handle.log(f"note: {warning}")
+        changed = result.state.model is not None and state.made_by != "fresh" and STEPS[spec.step].methods is not None
+        report = {
+            **result.report,
+            "warnings": list(result.warnings),
+            "made_by": state.made_by,
+            "int8_aware": state.int8_aware,
+            "changed_model": changed,
+        }
+        if changed:
+            history.append((state.made_by, str(state.model_sha256)))
+        handle.step_finished(index, result.metrics, state.model_sha256, report)
+        # What the step wrote lies in the store now.
+        shutil.rmtree(watch.folder / "files", ignore_errors=True)
+
+
+def open_data(recipe: Recipe, home: Any) -> Dataset:
+    """Opens the recipe's images through the cache of the home folder."""
+    settings = recipe.data
+    return open_dataset(
+        settings.source,
+        resolution=settings.resolution,
+        channels=settings.channels,
+        split_seed=settings.split_seed,
+        validation=settings.validation,
+        test=settings.test,
+        cache=home.cache,
+    )
+
+
+def fresh_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
+    """Builds the recipe's architecture with weights drawn from the seed."""
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(seed)
+    return zoo.build(
+        recipe.model.name,
+        width=recipe.model.width,
+        resolution=data.resolution,
+        classes=len(data.classes),
+        channels=data.channels,
+        **recipe.model.options,
+    )
+
+
+def load_stored_model(home: Any, sha256: str) -> Any:
+    """Reads a model this project wrote out of the store, whose names carry no suffix; int8-aware ones included."""
+    from exports import load_model
+
+    stored = home.store.path_of(sha256)
+    with stored.open("rb") as file:
+        is_hdf5 = file.read(4) == b"\x89HDF"
+    with tempfile.TemporaryDirectory(prefix="litesmith-") as folder:
+        path = Path(folder) / ("model.h5" if is_hdf5 else "model.keras")
+        path.symlink_to(stored)
+        return load_model(path)
+
+
+def load_run_model(registry: Any, run: str) -> Any:
+    """Loads the last float model of a finished run, as a teacher or parent. ValueError when there is none."""
+    for record in reversed(registry.steps(run)):
+        if record.model_sha256 and not record.report.get("int8_aware"):
+            return load_stored_model(registry.home, record.model_sha256)
+    raise ValueError(f"run {run} has no float model yet; a teacher must be a run whose training has finished")
+
+
+def step_key(recipe: Recipe, index: int, data: Dataset) -> str:
+    """Hash of everything that decides a step's result: data, model, the steps up to it, seed, libraries, threads."""
+    plan = recipe.as_dict()
+    content = {
+        "manifest": data.manifest_sha256,
+        "resolution": list(data.resolution),
+        "model": plan["model"],
+        "start": recipe.start,
+        "steps": plan["steps"][: index + 1],
+        "seed": recipe.seed,
+        "versions": versions(),
+        "threads": session.threads(),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class _StepWatch:
+    """Gives a step its own view of the run's handle."""
+
+    def __init__(self, handle: Any, index: int) -> None:
+        self._handle, self._index = handle, index
+        self.folder = Path(handle.folder) / f"step{index:02d}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def progress(self, done: float, total: float, message: str, seconds_left: float | None = None) -> None:
+        self._handle.progress(self._index, done, total, message, seconds_left)
+
+    def metrics(self, rows: list[tuple[str, float, float]]) -> None:
+        self._handle.metrics(self._index, rows)
+
+    def log(self, message: str) -> None:
+        self._handle.log(message)
+
+    def check(self) -> None:
+        self._handle.check()
+
+
+def _keep_model(result: Result, before: State, watch: _StepWatch, handle: Any) -> State:
+    """Writes a changed model to the store; a step that left it as it was keeps the file it had."""
+    from exports import save_model
+
+    state = result.state
+    if state.model is before.model:
+        return before
+    path = watch.folder / ("model.h5" if state.int8_aware else "model.keras")
+    save_model(state.model, path)
+    return State(state.model, state.int8_aware, state.trained, path, handle.keep_file(path), state.made_by)
+
+
+def _restore(recipe: Recipe, data: Dataset, handle: Any, done: list[Any]) -> State:
+    """Gives the state after the last finished step; a fresh model when none has finished."""
+    for record in reversed(done):
+        if record.model_sha256:
+            return _stored_state(record, handle)
+    if recipe.start is not None:
+        return _start_from(recipe.start.removeprefix("run:"), data, handle)
+    return State(fresh_model(recipe, data, handle.seed))
+
+
+def _start_from(run: str, data: Dataset, handle: Any) -> State:
+    """Gives the last model of another run. ValueError when it does not fit the recipe's images."""
+    for record in reversed(handle.registry.steps(run)):
+        if record.model_sha256:
+            state = _stored_state(record, handle)
+            model = state.model
+            wanted = (*data.resolution, data.channels), len(data.classes)
+            given = tuple(model.input_shape[1:]), model.output_shape[-1]
+            if wanted != given:
+                raise ValueError(f"the model of run {run} maps {given[0]} to {given[1]} classes; the images need {wanted[0]} and {wanted[1]}")
+            return state
+    raise ValueError(f"run {run} has no trained model yet")
+
+
+def _stored_state(record: Any, handle: Any) -> State:
+    """Gives the state a finished step left; writers want a file with a suffix, so the stored one is copied."""
+    from exports import load_model
+
+    int8_aware = bool(record.report.get("int8_aware"))
+    path = Path(handle.folder) / ("before.h5" if int8_aware else "before.keras")
+    shutil.copyfile(handle.home.store.path_of(record.model_sha256), path)
+    return State(load_model(path), int8_aware, True, path, record.model_sha256, record.report["made_by"])
+
+
+def _models_before(recipe: Recipe, handle: Any) -> list[tuple[str, str]]:
+    """Lists the float models of the run this one starts from, so that comparisons reach back to its first one."""
+    if recipe.start is None:
+        return []
+    records = handle.registry.steps(recipe.start.removeprefix("run:"))
+    return [pair for record in records for pair in _models_of(record) if not record.report.get("int8_aware")]
+
+
+def _models_of(record: Any) -> list[tuple[str, str]]:
+    return [(record.report["made_by"], record.model_sha256)] if record.report.get("changed_model") else []
+
+
+def _restore_artifacts(handle: Any) -> list[Artifact]:
+    from exports import FORMATS, Contract
+
+    steps = {record.index: record for record in handle.finished_steps()}
+    found = []
+    for row in handle.registry.artifacts(handle.id):
+        record = steps.get(row.step)
+        if record and row.passed and FORMATS[row.format].family in ("tflite", "onnx"):
+            label = f"{record.report['made_by']} {row.format}"
+            path = handle.home.store.path_of(row.sha256)
+            found.append(Artifact(row.id, row.format, path, Contract.from_dict(row.contract), str(record.model_sha256), label))
+    return found
+

@@ -1,0 +1,101 @@
+"""Int8-aware training: the model is fine-tuned with simulated int8 rounding in its forward pass.
+
+Source: Jacob et al., arXiv:1712.05877, section 3; the fake-quantisation is tfmot's default 8-bit scheme.
+Activation ranges are set from the float model on training images first: tfmot starts them at +-6 and moves them
+by 0.1 % an update, so a short fine-tuning would never get there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from pipelines.methods.method import Context, Method, Outcome
+from pipelines.settings import setting
+from pipelines.training.settings import Fitting
+
+
+class Int8AwareSettings(Fitting):
+    """Fine-tuning with simulated rounding. Short and gentle: a tenth of the training's epochs and rate."""
+
+    epochs: int = setting(4, ge=1, le=10_000, unit="epochs", help="Fine-tuning epochs; a tenth of the training's is usual")
+    learning_rate: float = setting(1e-4, gt=0, le=10, help="Peak learning rate; a tenth to a hundredth of training's")
+    calibration_images: int = setting(
+        256, ge=8, le=4096, unit="images", help="Training images that set the activation ranges before the first update"
+    )
+    freeze_norms_after: float = setting(
+        0.5, ge=0, le=1, help="Share of the epochs after which BatchNorm statistics stay fixed, as they are in the file"
+    )
+    keep_zeros: Literal["auto", "never"] = setting(
+        "auto", help="auto: weights that are zero (after pruning) stay zero; never: they may move"
+    )
+
+
+def apply(model: Any, settings: Int8AwareSettings, context: Context) -> Outcome:
+    """Gives an int8-aware copy of `model`; it exports to int8 files only."""
+    from pipelines.training.loop import Hooks, fit, predictor, scorer
+    from pipelines.training.reports import fit_warnings
+    from zoo import int8_aware
+    from zoo.cloning import clone
+
+    data, watch = context.data, context.watch
+    source = clone(model)
+    count = min(settings.calibration_images, len(data.splits["train"].labels))
+    picked = np.random.default_rng(context.seed).choice(len(data.splits["train"].labels), count, replace=False)
+    images = data.splits["train"].images[np.sort(picked)].astype(np.float32) / 255.0
+    aware = int8_aware.apply(source)
+    int8_aware.warm_ranges(source, aware, images)
+    score = scorer(source)
+    float_top1 = score(data.splits["validation"])[1]
+    warmed_top1 = scorer(aware)(data.splits["validation"])[1]
+    masks = _zero_masks(aware) if settings.keep_zeros == "auto" else []
+
+    def hold_zeros(step: Any) -> None:
+        for variable, mask in masks:
+            variable.assign(variable * mask)
+
+    def hold_zeros_now() -> None:
+        hold_zeros(0)
+
+    hooks = Hooks(
+        update=hold_zeros if masks else None,
+        epoch_end=hold_zeros_now if masks else None,
+        freeze_norms_after=settings.freeze_norms_after,
+    )
+    fitted = fit(aware, data, settings, watch, seed=context.seed, hooks=hooks, label="quantise")
+    validation = data.splits["validation"].images
+    report = {
+        "fit": fitted.as_dict(),
+        "calibration_images": count,
+        "validation_top1_float": float_top1,
+        "validation_top1_warmed": warmed_top1,
+        "validation_top1_after": scorer(aware)(data.splits["validation"])[1],
+        "agreement_with_float": float(
+            np.mean(predictor(source)(validation).argmax(1) == predictor(aware)(validation).argmax(1))
+        ),
+        "kernels_with_zeros_held": len(masks),
+    }
+    return Outcome(aware, report, fit_warnings(fitted), int8_aware=True)
+
+
+def _zero_masks(model: Any) -> list[tuple[Any, np.ndarray]]:
+    """Lists kernels of which at least a twentieth is zero: those were pruned, and rounding must not undo it."""
+    found = []
+    for variable in model.trainable_variables:
+        value = variable.numpy()
+        if value.ndim in (2, 4) and np.mean(value == 0) > 0.05:
+            found.append((variable, (value != 0).astype(np.float32)))
+    return found
+
+
+METHOD = Method(
+    name="int8_aware",
+    kind="quantise",
+    title="Int8-aware training",
+    source="Jacob et al., arXiv:1712.05877; tensorflow-model-optimization",
+    summary="Fine-tunes with simulated int8 rounding, so that the int8 file loses less accuracy.",
+    removes_channels=False,
+    settings=Int8AwareSettings,
+    apply=apply,
+)

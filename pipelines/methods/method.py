@@ -1,0 +1,51 @@
+"""What a method declares: the shape that training, compression and search methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipelines.data import Dataset
+from pipelines.settings import Settings
+from pipelines.training.watch import Watch
+
+Kind = Literal["train", "distil", "prune", "quantise", "factorise", "search"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The model a method made, what it reports, and what a reader must not overlook."""
+
+    model: Any
+    report: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+    int8_aware: bool = False
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may use besides the model: data, seed, watch and a way to fetch a teacher."""
+
+    data: Dataset
+    seed: int
+    watch: Watch
+    load_run: Callable[[str], Any] = field(default=lambda run: _no_runs(run))
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: `apply(model, settings, context) -> Outcome`; the model passed in is left untouched."""
+
+    name: str
+    kind: Kind
+    title: str
+    source: str
+    summary: str
+    removes_channels: bool
+    settings: type[Settings]
+    apply: Callable[[Any, Any, Context], Outcome]
+
+
+def _no_runs(run: str) -> Any:
+    raise ValueError(f"run {run!r} cannot be loaded here: no registry of runs was given")

@@ -1,0 +1,258 @@
+"""Recipes: a YAML file that says data, model and steps, and nothing that a machine decides.
+
+    name: digits demo
+    seed: 0
+    data: {source: digits, resolution: 24}
+    model: {name: mobilenet_v2, width: 0.5}
+    steps:
+      - train: {epochs: 20}
+      - quantise: {method: int8_aware, epochs: 2}
+      - export: {formats: [tflite_int8]}
+      - measure: {}
+
+A `grid` of widths and resolutions makes one recipe per combination, in one group.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+import zoo
+from pipelines.settings import Settings, explain, make, setting
+from pipelines.steps import STEPS, settings_of
+from pipelines.steps.export import INT8_AWARE_FORMATS
+
+MAX_BYTES = 256 * 1024  # a recipe is a page of text; more is a mistake or an attack
+MAX_GRID = 64
+READY_MADE = Path(__file__).parent / "recipes"
+
+
+class DataSettings(Settings):
+    """Which images, at what size, and how they are split."""
+
+    source: str = setting("digits", help="digits, fashion_mnist, folder:PATH or zip:PATH", min_length=1)
+    resolution: int | tuple[int, int] | None = setting(
+        None, unit="pixels", help="Side of the input, or [height, width]; empty: the set's own"
+    )
+    channels: int | None = setting(None, ge=1, le=3, help="1 grey or 3 colour; empty: the set's own")
+    split_seed: int = setting(0, ge=0, help="Seed of the split into train, validation and test")
+    validation: float | None = setting(
+        None, gt=0, lt=0.5, unit="share", help="Share of the images that choices are made on; empty: the source's own (mostly 0.15)"
+    )
+    test: float | None = setting(
+        None, gt=0, lt=0.5, unit="share",
+        help="Share of the images kept aside for the final judgement; empty: the source's own (mostly 0.2, or its official test images)",
+    )  # fmt: skip
+
+    @pydantic.field_validator("resolution", mode="before")
+    @classmethod
+    def _whole_pixels(cls, value: Any) -> Any:
+        sides = value if isinstance(value, list | tuple) else [value]
+        if value is not None and (len(sides) not in (1, 2) or any(not _whole(side) or side < 8 for side in sides)):
+            raise ValueError("resolution must be a whole number of pixels of at least 8, or [height, width]")
+        return tuple(value) if isinstance(value, list) else value
+
+
+class ModelSettings(Settings):
+    """Which architecture, how wide."""
+
+    name: str = setting("mobilenet_v2", help="Architecture of the zoo")
+    width: float = setting(1.0, gt=0, le=8, help="Channel multiplier; 1.0 is the paper's")
+    options: dict[str, Any] = setting({}, help="The architecture's own options")
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        zoo.architecture(value)
+        return value
+
+
+class Grid(Settings):
+    """Widths and resolutions of which every combination becomes a run of its own."""
+
+    widths: tuple[float, ...] = setting((), help="Widths; empty: the model's")
+    resolutions: tuple[int, ...] = setting((), unit="pixels", help="Resolutions; empty: the data's")
+
+
+class StepSpec(pydantic.BaseModel):
+    """One step of a recipe: its name, its method where there are several, and its settings."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+    step: str
+    settings: pydantic.SerializeAsAny[Settings]
+
+
+class Recipe(pydantic.BaseModel):
+    """A plan that can be run again. Frozen."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    name: str = pydantic.Field("run", min_length=1, max_length=120)
+    description: str = pydantic.Field("", max_length=4000)
+    seed: int = pydantic.Field(0, ge=0, le=2**31 - 1)
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    start: str | None = pydantic.Field(None, pattern=r"^run:[A-Za-z0-9_-]+$", description="Begin from the model of run:ID")
+    steps: tuple[StepSpec, ...] = ()
+    grid: Grid | None = None
+
+    @classmethod
+    def load(cls, source: str | Path) -> Recipe:
+        """Reads a file, or the name of a ready-made recipe. Raises ValueError with the place of the mistake."""
+        path = Path(source)
+        if not path.suffix and (READY_MADE / f"{source}.yaml").exists():
+            path = READY_MADE / f"{source}.yaml"
+        if not path.is_file():
+            near = get_close_matches(path.stem, ready_made(), 3, 0.4)
+            offer = f"; ready-made: {', '.join(near or ready_made())}"
+            raise ValueError(f"recipe {str(source)!r} is neither a file nor a ready-made recipe{offer}")
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"recipe {path} has {path.stat().st_size} bytes; at most {MAX_BYTES} are read")
+        return cls.parse(path.read_text(encoding="utf-8", errors="replace"))
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """Reads YAML text (safe loader; aliases are refused, they can grow without bound)."""
+        if len(text.encode()) > MAX_BYTES:
+            raise ValueError(f"the recipe has {len(text.encode())} bytes; at most {MAX_BYTES} are read")
+        try:
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+                raise ValueError("the recipe uses YAML aliases (*name); write the values out")
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"the recipe is not valid YAML: {' '.join(str(error).split())}") from None
+        return cls.of(values)
+
+    @classmethod
+    def of(cls, values: Any) -> Recipe:
+        """Builds a recipe from plain values, as YAML or JSON give them."""
+        if not isinstance(values, dict):
+            raise ValueError(f"a recipe is a mapping with data, model and steps; received {type(values).__name__}")
+        values = dict(values)
+        steps = values.pop("steps", [])
+        if not isinstance(steps, list | tuple):
+            raise ValueError(f"steps = {steps!r}: must be a list of steps such as `- train: {{epochs: 20}}`")
+        try:
+            recipe = cls.model_validate(values)
+        except pydantic.ValidationError as error:
+            raise ValueError(explain(error, cls, "")) from None
+        recipe = recipe.model_copy(update={"steps": tuple(_step(place, item) for place, item in enumerate(steps, 1))})
+        _check_order(recipe)
+        recipe.expand()
+        return recipe
+
+    def as_dict(self) -> dict[str, Any]:
+        """Gives plain values that `of` reads back to an equal recipe."""
+        values = json.loads(self.model_dump_json(exclude={"steps", "grid"}))
+        values["steps"] = [{spec.step: json.loads(spec.settings.model_dump_json())} for spec in self.steps]
+        if self.grid:
+            values["grid"] = json.loads(self.grid.model_dump_json())
+        return values
+
+    def dump(self, brief: bool = True) -> str:
+        """Gives YAML text; brief leaves out what equals its default."""
+        values = self.as_dict()
+        if brief:
+            for part, kind in (("data", DataSettings), ("model", ModelSettings)):
+                values[part] = _brief(kind, values[part], always=("source", "name", "width"))
+            values["steps"] = [
+                {spec.step: _brief(type(spec.settings), spec.settings.model_dump(mode="json"), always=("method",))}
+                for spec in self.steps
+            ]
+            values = {key: value for key, value in values.items() if value not in ("", None, {}) or key == "steps"}
+        return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110))
+
+    @property
+    def sha256(self) -> str:
+        """Hash over everything that decides the result; the name and description do not."""
+        values = {key: value for key, value in self.as_dict().items() if key not in ("name", "description")}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def expand(self) -> list[Recipe]:
+        """Gives one recipe per combination of the grid; itself when there is none.
+
+        Raises ValueError when the architecture does not offer one of them.
+        """
+        widths = (self.grid and self.grid.widths) or (self.model.width,)
+        resolutions: Any = (self.grid and self.grid.resolutions) or (self.data.resolution,)
+        if len(widths) * len(resolutions) > MAX_GRID:
+            raise ValueError(f"the grid has {len(widths) * len(resolutions)} runs; at most {MAX_GRID} are started at once")
+        found = []
+        for width in widths:
+            for resolution in resolutions:
+                model = make(ModelSettings, {**self.model.model_dump(), "width": width}, "model")
+                data = make(DataSettings, {**self.data.model_dump(), "resolution": resolution}, "data")
+                # The sketch is the judge of width, resolution and options, and costs milliseconds.
+                zoo.sketch(
+                    model.name, width=model.width, resolution=resolution or 32, classes=10, channels=data.channels or 3,
+                    **model.options,
+                )  # fmt: skip
+                name = f"{self.name} w{width:g} r{_side(resolution)}" if len(widths) * len(resolutions) > 1 else self.name
+                found.append(self.model_copy(update={"name": name, "model": model, "data": data, "grid": None}))
+        return found
+
+
+def ready_made() -> list[str]:
+    """Lists the names of the recipes that come with Litesmith."""
+    return sorted(path.stem for path in READY_MADE.glob("*.yaml"))
+
+
+def _step(place: int, item: Any) -> StepSpec:
+    if isinstance(item, str):
+        item = {item: {}}
+    if not isinstance(item, dict) or len(item) != 1:
+        raise ValueError(f"step {place} = {item!r}: must be one name with its settings, such as `train: {{epochs: 20}}`")
+    name, values = next(iter(item.items()))
+    if name not in STEPS:
+        near = get_close_matches(str(name), STEPS, 3, 0.4)
+        raise ValueError(f"step {place} = {name!r} is not a step; {'did you mean ' + near[0] if near else 'steps: ' + ', '.join(STEPS)}")
+    values = dict(values or {})
+    kind = settings_of(name, values.get("method"))
+    return StepSpec(step=name, settings=make(kind, values, f"steps.{place}.{name}"))
+
+
+def _check_order(recipe: Recipe) -> None:
+    """Refuses orders of steps that could only fail after the training. A model from another run counts as trained."""
+    trained, int8_aware, exported = recipe.start is not None, False, False
+    for place, spec in enumerate(recipe.steps, 1):
+        where = f"step {place} ({spec.step})"
+        if STEPS[spec.step].methods:
+            if int8_aware:
+                raise ValueError(f"{where} comes after quantise: int8-aware training must be the last change of the model")
+            if spec.step in ("prune", "quantise") and not trained:
+                raise ValueError(f"{where} needs a trained model: put train or distil before it")
+            trained, int8_aware = True, spec.step == "quantise"
+        elif spec.step == "export":
+            if not trained:
+                raise ValueError(f"{where} needs a trained model: put train or distil before it")
+            wrong = [name for name in spec.settings.formats if name not in INT8_AWARE_FORMATS] if int8_aware else []  # type: ignore[attr-defined]
+            if wrong:
+                raise ValueError(
+                    f"{where}: an int8-aware model cannot be written as {', '.join(wrong)}; "
+                    f"possible here: {', '.join(INT8_AWARE_FORMATS)}. Put an export of float files before quantise"
+                )
+            exported = True
+        elif spec.step == "measure" and not exported:
+            raise ValueError(f"{where} has nothing to measure: put export before it")
+
+
+def _brief(kind: type[Settings], values: dict[str, Any], always: tuple[str, ...]) -> dict[str, Any]:
+    defaults = {name: info.default for name, info in kind.model_fields.items()}
+    def plain(value: Any) -> Any:
+        return list(value) if isinstance(value, tuple) else value
+
+    return {key: value for key, value in values.items() if key in always or value != plain(defaults[key])}
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _side(resolution: Any) -> str:
+    return "x".join(map(str, resolution)) if isinstance(resolution, tuple) else str(resolution or "own")

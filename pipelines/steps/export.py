@@ -1,0 +1,116 @@
+"""The export step: writes files in a child process, judges each on validation images, and offers or refuses it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pydantic
+
+from exports.formats import FORMATS, format_named
+from pipelines.data import Dataset
+from pipelines.settings import Settings, setting
+from pipelines.steps.step import Artifact, Result, State, Step, Surroundings
+
+INT8_AWARE_FORMATS = ("tflite_int8", "tflite_uint8", "edgetpu", "keras")
+GATE_IMAGES = 2000  # validation images a gate looks at; more changes its verdict by less than its own interval
+
+
+class ExportSettings(Settings):
+    """Which files to write and what they are calibrated and judged on."""
+
+    formats: tuple[str, ...] = setting(("tflite_int8",), min_length=1, help="File formats, see `python -m pipelines methods`")
+    calibration_images: int = setting(
+        200, ge=1, le=4096, unit="images", help="Training images that set the int8 ranges; 100 to 500 are usual"
+    )
+
+    @pydantic.field_validator("formats")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            format_named(name)
+        return tuple(dict.fromkeys(value))
+
+
+def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
+    """Leaves the model as it is; adds the files that passed, and a record of those that did not."""
+    from exports import gate, write_many
+    from pipelines.training.loop import predictor
+
+    if not state.trained:
+        raise ValueError("export needs a trained model: put train or distil before it")
+    assert state.model_path is not None
+    assert state.model_sha256 is not None
+    data, watch = around.data, around.watch
+    validation = data.splits["validation"]
+    images, labels = validation.images[:GATE_IMAGES], validation.labels[:GATE_IMAGES]
+    parent_logits = predictor(state.model)(images)
+    folder = watch.folder / "files"
+    folder.mkdir(parents=True, exist_ok=True)
+    watch.progress(0, len(settings.formats), "converting in a child process")
+    written = write_many(
+        state.model_path,
+        settings.formats,
+        folder,
+        name=f"{around.step_index:02d}_{state.made_by.replace(':', '_')}",
+        labels=data.classes,
+        calibration=calibration_images(data, settings.calibration_images, around.seed),
+        resize=data.resize,
+        channel_order="grey" if data.channels == 1 else "RGB",
+        int8_aware=state.int8_aware,
+    )
+    rows, warnings = [], []
+    for place, (format_id, outcome) in enumerate(written.items()):
+        watch.check()
+        watch.progress(place, len(written), f"checking {format_id}")
+        if isinstance(outcome, Exception):
+            rows.append({"format": format_id, "passed": False, "error": str(outcome)})
+            warnings.append(f"{format_id} could not be written: {outcome}")
+            continue
+        report = gate(outcome.path, outcome.contract, images, parent_logits, labels)
+        record = {
+            "format": format_id,
+            "name": outcome.path.name,
+            "gzip_bytes": outcome.gzip_bytes,
+            "sha256": outcome.sha256,
+            "gate": report.as_dict(),
+            "passed": report.passed,
+            "contract": outcome.contract.as_dict(),
+            "notes": list(outcome.notes),
+            "files": {"model": outcome.path, "contract": outcome.contract_path, "selftest": outcome.selftest_path},
+        }
+        artifact_id = around.handle.add_artifact(around.step_index, record)
+        row = {key: record[key] for key in ("format", "name", "gzip_bytes", "sha256", "passed")}
+        rows.append({"id": artifact_id, "bytes": outcome.bytes, **row})
+        if not report.passed:
+            warnings.append(f"{format_id} was refused: {report.cause}")
+        elif FORMATS[format_id].family in ("tflite", "onnx"):
+            path = around.handle.home.store.path_of(outcome.sha256)
+            label = f"{state.made_by} {format_id}"
+            around.artifacts.append(Artifact(artifact_id, format_id, path, outcome.contract, state.model_sha256, label))
+    watch.progress(len(written), len(written), "files checked")
+    return Result(state, {"artifacts": rows}, {"passed": float(sum(row["passed"] for row in rows))}, tuple(warnings))
+
+
+def calibration_images(data: Dataset, count: int, seed: int) -> np.ndarray:
+    """Draws training images evenly over the classes, uint8 `(n, height, width, channels)`; never from the test split."""
+    train = data.splits["train"]
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(train.labels))
+    # The k-th image of each class comes before any (k+1)-th: a stable sort of the ranks within the classes.
+    rank = np.empty(len(order), np.int64)
+    for label in range(len(data.classes)):
+        places = np.flatnonzero(train.labels[order] == label)
+        rank[places] = np.arange(len(places))
+    chosen = order[np.argsort(rank, kind="stable")][:count]
+    return np.asarray(train.images[np.sort(chosen)])
+
+
+STEP = Step(
+    name="export",
+    title="Export",
+    summary="Writes files for devices, checks each on validation images, and offers only those that pass.",
+    settings=ExportSettings,
+    methods=None,
+    run=run,
+)

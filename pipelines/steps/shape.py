@@ -1,0 +1,41 @@
+"""The steps that make a new model: train, distil, prune, quantise. The work is the chosen method's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.methods import METHODS, Context
+from pipelines.steps.step import Result, State, Step, Surroundings
+
+
+def run(state: State, settings: Any, around: Surroundings) -> Result:
+    """Applies the method that the settings name. Raises ValueError when the model is not ready for it."""
+    method = METHODS[settings.method]
+    if state.int8_aware:
+        raise ValueError(
+            f"{method.kind} cannot follow int8-aware training: its simulated rounding would be trained away; "
+            "put quantise after it"
+        )
+    if method.kind in ("prune", "quantise") and not state.trained:
+        raise ValueError(f"{method.kind} needs a trained model: put train or distil before it")
+    context = Context(around.data, around.seed, around.watch, around.load_run)
+    outcome = method.apply(state.model, settings, context)
+    metrics = {
+        key: float(value) for key, value in outcome.report.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    history = outcome.report.get("fit", {}).get("history") or []
+    if history:
+        best = history[outcome.report["fit"]["best_epoch"] - 1] if settings.keep == "best" else history[-1]
+        metrics["validation_top1"] = best["validation_top1"]
+    next_state = State(outcome.model, outcome.int8_aware, trained=True, made_by=f"{method.kind}:{method.name}")
+    return Result(next_state, outcome.report, metrics, outcome.warnings)
+
+
+def _step(name: str, title: str, summary: str) -> Step:
+    return Step(name, title, summary, settings=None, methods=name, run=run)
+
+
+TRAIN = _step("train", "Train", "Fits the model to your labelled images.")
+DISTIL = _step("distil", "Distil", "Fits the model to a larger teacher's outputs and to your labels.")
+PRUNE = _step("prune", "Prune", "Makes weights zero or removes channels, then fine-tunes.")
+QUANTISE = _step("quantise", "Quantise", "Prepares the model for int8 while it is fine-tuned.")

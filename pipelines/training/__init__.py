@@ -1,0 +1,1 @@
+"""Fitting of models: one loop, its settings, augmentation, checkpoints."""

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from exports import Artifact, measure
+from exports.latency import verdict
+
+
+def test_files_are_measured_side_by_side_with_intervals(artifacts: dict[str, Artifact]):
+    files = [(artifacts[one].path, artifacts[one].contract) for one in ("tflite_int8", "tflite_int16x8", "onnx_float32")]
+    seen = []
+    report = measure(files, rounds=8, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(number, 8) for number in range(1, 9)]
+    first, slow, onnx = report.rows
+    assert (first.ratio, first.verdict) == (1.0, "first")
+    assert slow.ratio > 3, "int16 activations have no XNNPACK kernels"
+    assert onnx.kernels == "onnxruntime"
+    for row in report.rows:
+        assert 0 < row.interval[0] <= row.median_ms <= row.interval[1]
+        assert row.ratio_interval[0] <= row.ratio <= row.ratio_interval[1]
+    assert report.machine["cpu"]
+    assert report.machine["where"] == "host CPU"
+    assert json.loads(json.dumps(report.as_dict()))["rounds"] == 8
+
+
+def test_a_file_against_itself_is_close_to_one(artifacts: dict[str, Artifact]):
+    # The interval itself is a matter of luck on a busy machine; a factor would be a fault of the protocol.
+    artifact = artifacts["tflite_float32"]
+    report = measure([(artifact.path, artifact.contract)] * 2, rounds=8)
+    assert report.rows[1].ratio == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "stable", "said"),
+    [
+        (0.5, (0.45, 0.55), True, "faster"),
+        (2.0, (1.9, 2.1), True, "slower"),
+        (1.1, (0.98, 1.2), True, "not distinguishable"),
+        (1.005, (1.004, 1.006), True, "not distinguishable"),
+        (2.0, (1.2, 4.0), False, "unstable"),
+    ],
+)
+def test_only_what_the_interval_carries_is_claimed(
+    ratio: float, interval: tuple[float, float], stable: bool, said: str
+):
+    assert verdict(ratio, interval, stable) == said
+
+
+def test_nothing_few_rounds_and_files_that_do_not_run_are_refused(artifacts: dict[str, Artifact]):
+    with pytest.raises(ValueError, match="at least one"):
+        measure([])
+    with pytest.raises(ValueError, match="at least 8"):
+        measure([(artifacts["tflite_int8"].path, artifacts["tflite_int8"].contract)], rounds=3)
+    for format_id in ("bundle", "keras"):
+        with pytest.raises(ValueError, match="tflite and onnx"):
+            measure([(artifacts[format_id].path, artifacts[format_id].contract)])

@@ -1,0 +1,181 @@
+"""Int8-aware models: they convert to files without a float tensor, and warm ranges give back the float predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo import int8_aware, layers
+
+NAMES = list(zoo.ARCHITECTURES)
+SIDE, CLASSES = 16, 4
+
+
+def striped_images(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise over one of four patterns: lying stripes, standing stripes, a chessboard, nothing."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices((SIDE, SIDE)) // 2 % 2
+    patterns = np.stack([rows, columns, rows ^ columns, np.zeros_like(rows)]).astype("float32")
+    labels = rng.integers(0, CLASSES, count)
+    noise = rng.random((count, SIDE, SIDE), dtype="float32")
+    return (0.5 * noise + 0.5 * patterns[labels])[..., None], labels
+
+
+@pytest.fixture(scope="module")
+def trained() -> Callable[[str], Any]:
+    """A briefly trained tiny network of each architecture, made once."""
+    made: dict[str, Any] = {}
+
+    def get(name: str) -> Any:
+        from zoo.keras import keras
+
+        if name not in made:
+            keras.utils.set_random_seed(1)
+            model = zoo.build(name, width=0.25, resolution=SIDE, classes=CLASSES, channels=1, dropout=0.0)
+            model.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            images, labels = striped_images(768, seed=0)
+            model.fit(images, labels, batch_size=32, epochs=4, verbose=0)
+            made[name] = model
+        return made[name]
+
+    return get
+
+
+def convert(model: Any) -> bytes:
+    from zoo.keras import tf
+
+    signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
+    traced = tf.function(lambda x: model(x, training=False), autograph=False).get_concrete_function(signature)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
+
+
+def run(file: bytes, images: np.ndarray) -> tuple[np.ndarray, set[str]]:
+    """Logits of the int8 file, and the tensor types in it."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_content=file, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    interpreter.allocate_tensors()
+    (into,), (out,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (scale, zero), (out_scale, out_zero) = into["quantization"], out["quantization"]
+    logits = []
+    for image in images:
+        quantised = np.clip(np.round(image / scale) + zero, -128, 127).astype("int8")
+        interpreter.set_tensor(into["index"], quantised[None])
+        interpreter.invoke()
+        logits.append((interpreter.get_tensor(out["index"])[0].astype("float32") - out_zero) * out_scale)
+    return np.array(logits), {np.dtype(details["dtype"]).name for details in interpreter.get_tensor_details()}
+
+
+def predictions(model: Any, images: np.ndarray) -> np.ndarray:
+    return np.argmax(model(images, training=False).numpy(), axis=-1)
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
+@pytest.mark.parametrize("name", NAMES)
+def test_warm_model_and_its_file_predict_like_the_float_model(name, trained):
+    model = trained(name)
+    images, labels = striped_images(200, seed=7)
+    expected = predictions(model, images)
+    assert np.mean(expected == labels) > 0.8  # the float model has learned something worth keeping
+
+    quantised = int8_aware.apply(model)
+    fresh = predictions(quantised, images)
+    assert np.mean(fresh == expected) < 0.6
+    assert int8_aware.warm_ranges(model, quantised, striped_images(256, seed=8)[0]) == []
+    assert np.mean(predictions(quantised, images) == expected) > 0.9
+
+    logits, types = run(convert(quantised), images)
+    assert types == {"int8", "int32"}
+    assert np.mean(np.argmax(logits, axis=-1) == expected) > 0.9
+
+
+def test_warming_changes_ranges_and_nothing_else(trained):
+    model = trained("mobilenet_v2")
+    quantised = int8_aware.apply(model)
+    before = {weight.name: weight.numpy() for weight in quantised.weights}
+    int8_aware.warm_ranges(model, quantised, striped_images(40, seed=2)[0])
+    changed = {weight.name for weight in quantised.weights if (weight.numpy() != before[weight.name]).any()}
+    assert changed
+    assert all(name.endswith(("_min:0", "_max:0")) for name in changed)
+    assert "quant_stem_conv/kernel_max:0" in changed
+
+
+def test_the_range_of_a_fused_relu6_is_that_of_its_output(trained):
+    model = trained("mobilenet_v2")
+    quantised = int8_aware.apply(model)
+    images = striped_images(64, seed=3)[0]
+    int8_aware.warm_ranges(model, quantised, images)
+    values = {weight.name: float(weight) for weight in quantised.weights if weight.shape.rank == 0}
+    from zoo.keras import keras
+
+    truth = keras.Model(model.input, model.get_layer("stem_relu6").output)(images).numpy()
+    assert values["quant_stem_relu6/output_min:0"] == 0.0
+    assert values["quant_stem_relu6/output_max:0"] == pytest.approx(truth.max(), rel=1e-5)
+    # Convolution and normalisation in front of it are fused away and must not quantise a second time.
+    assert not any(name.startswith(("quant_stem_conv/", "quant_stem_norm/")) and "output" in name for name in values)
+
+
+def test_the_float_model_is_left_alone(trained):
+    model = trained("shufflenet_v2")
+    before = [weight.copy() for weight in model.get_weights()]
+    quantised = int8_aware.apply(int8_aware.annotate(model))
+    int8_aware.warm_ranges(model, quantised, striped_images(16, seed=2)[0])
+    quantised.trainable_weights[0].assign(quantised.trainable_weights[0] + 1.0)
+    assert all((one == other).all() for one, other in zip(before, model.get_weights(), strict=True))
+    assert [layer.name for layer in model.layers if "quant" in layer.name] == []
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+def test_a_saved_int8_aware_model_loads_equal_inside_the_scope(trained, tmp_path):
+    from zoo.keras import keras
+
+    model = trained("shufflenet_v2")
+    quantised = int8_aware.apply(model)
+    images = striped_images(32, seed=4)[0]
+    int8_aware.warm_ranges(model, quantised, images)
+    path = str(tmp_path / "model.h5")
+    with int8_aware.scope():
+        quantised.save(path, save_format="h5")
+        loaded = keras.models.load_model(path, compile=False)
+    np.testing.assert_array_equal(loaded(images, training=False), quantised(images, training=False))
+
+
+def test_a_layer_nobody_knows_is_named():
+    from zoo.keras import keras
+
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, keras.layers.GaussianNoise(0.1, name="rain")(image))
+    with pytest.raises(ValueError, match=r"layer rain \(GaussianNoise\)"):
+        int8_aware.annotate(model)
+
+
+def test_a_norm_behind_an_activation_is_named():
+    from zoo.keras import keras
+
+    image = keras.Input((8, 8, 3))
+    x = layers.norm(layers.relu(layers.conv(image, 4, name="a_conv"), name="a_relu"), name="late_norm")
+    assert "late_norm normalises a_relu" in int8_aware.check(keras.Model(image, x))[0]
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((4, SIDE, SIDE, 1), "uint8"), "pass floats"),
+        (np.zeros((4, 8, 8, 1), "float32"), "do not fit"),
+        (np.zeros((0, SIDE, SIDE, 1), "float32"), "do not fit"),
+        (np.full((4, SIDE, SIDE, 1), 255.0), "pixels in 0 to 1"),
+    ],
+)
+def test_calibration_images_of_the_wrong_kind_are_refused(images, message, trained):
+    model = trained("mobilenet_v1")
+    with pytest.raises(ValueError, match=message):
+        int8_aware.warm_ranges(model, model, images)

@@ -1,0 +1,62 @@
+"""MobileNetV2: inverted residuals with linear bottlenecks. Source: arXiv:1801.04381, table 2."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zoo.blocks.convolution import conv_norm
+from zoo.blocks.inverted_residual import inverted_residual
+from zoo.blocks.rounding import make_divisible, scaled, small_input_strides
+from zoo.declaration import Architecture, dropout_option
+from zoo.layers import Tensor, shape_of
+
+
+class Stage(NamedTuple):
+    """A row of the paper's table (t, c, n, s); the stride belongs to the first block."""
+
+    expansion: int
+    channels: int
+    repeats: int
+    stride: int
+
+
+STEM, LAST = 32, 1280
+STAGES = (
+    Stage(1, 16, 1, 1),
+    Stage(6, 24, 2, 2),
+    Stage(6, 32, 3, 2),
+    Stage(6, 64, 4, 2),
+    Stage(6, 96, 3, 1),
+    Stage(6, 160, 3, 2),
+    Stage(6, 320, 1, 1),
+)
+
+
+def features(image: Tensor, width: float, form: str) -> Tensor:
+    """The last map from `image` in [0, 1]: 1280 channels, more only above width 1 (section 4: the last layer keeps its
+    width below 1). Stem and rows round to a multiple of 8; expansion multiplies the rounded channels.
+    """
+    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image))
+    x = conv_norm(image, scaled(STEM, width), 3, name="stem", stride=stem_stride, activation="relu6")
+    for number, (stage, first_stride) in enumerate(zip(STAGES, strides, strict=True), start=1):
+        for block in range(1, stage.repeats + 1):
+            x = inverted_residual(
+                x,
+                scaled(stage.channels, width),
+                name=f"stage{number}_{block}",
+                expansion=stage.expansion,
+                stride=first_stride if block == 1 else 1,
+            )
+    last = make_divisible(LAST * width) if width > 1 else LAST
+    return conv_norm(x, last, name="last", activation="relu6")
+
+
+ARCHITECTURE = Architecture(
+    name="mobilenet_v2",
+    title="MobileNetV2",
+    source="arXiv:1801.04381",
+    summary="Inverted residuals with linear bottlenecks: more accurate per multiply-add than V1, plain operators.",
+    features=features,
+    widths=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
+    options=(dropout_option(0.2, "paper's training code: 0.2"),),
+)

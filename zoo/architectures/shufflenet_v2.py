@@ -1,0 +1,91 @@
+"""ShuffleNetV2: half the channels pass by untouched, then all are shuffled. Source: arXiv:1807.11164, figure 3 and
+table 5.
+
+This is the paper's definition with equal halves. The authors' released code differs (left branch keeps its channels in
+stride-2 units, the shuffle moves into the next unit, no bias in the classifier): 2,278,760 weights at 1.0 there,
+2,278,604 here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zoo import layers
+from zoo.blocks.convolution import conv_norm, depthwise_norm
+from zoo.blocks.rounding import small_input_strides
+from zoo.declaration import Architecture, dropout_option
+from zoo.layers import Tensor, channels_of, shape_of
+
+
+class Stage(NamedTuple):
+    """Units of one map size; the first has stride 2."""
+
+    number: int
+    repeats: int
+
+
+STEM = 24
+STAGES = (Stage(2, 4), Stage(3, 8), Stage(4, 4))
+STAGE2_CHANNELS = {0.5: 48, 1.0: 116, 1.5: 176, 2.0: 244}  # doubles at every later stage
+EPSILON = 1e-5
+
+
+def stage2_channels(width: float) -> int:
+    """Channels of the first stage. The paper gives a table, not a formula.
+
+    Between its rows the channels are 116 * width to the nearest multiple of 4 (halves must stay even), held between the
+    neighbouring rows so that a smaller width never has more: 0.45 gives 48 and not 52. Below 0.5 the formula runs on
+    down to 4 channels, above 2.0 on upwards from 244. Widths outside 0.5 to 2.0 are an extension of this project.
+    """
+    if width in STAGE2_CHANNELS:
+        return STAGE2_CHANNELS[width]
+    channels = max(4, int(116 * width / 4 + 0.5) * 4)
+    floor = max((count for row, count in STAGE2_CHANNELS.items() if row < width), default=4)
+    channels = max(channels, floor)
+    return min([channels, *(count for row, count in STAGE2_CHANNELS.items() if row > width)])
+
+
+def unit(x: Tensor, channels: int, name: str, stride: int, first: bool) -> Tensor:
+    """One unit of figure 3: (c) when it is no stage's first, (d) otherwise. Every branch is half of `channels` wide."""
+    half = channels // 2
+    if first:
+        left = depthwise_norm(x, name=f"{name}_left_depthwise", stride=stride, epsilon=EPSILON)
+        left = conv_norm(left, half, name=f"{name}_left_pointwise", activation="relu", epsilon=EPSILON)
+        right = x
+    else:
+        left, right = layers.split(x, 2, name=f"{name}_split")
+    right = conv_norm(right, half, name=f"{name}_expand", activation="relu", epsilon=EPSILON)
+    right = depthwise_norm(right, name=f"{name}_depthwise", stride=stride, epsilon=EPSILON)
+    right = conv_norm(right, half, name=f"{name}_project", activation="relu", epsilon=EPSILON)
+    x = layers.concat([left, right], name=f"{name}_concat")
+    return layers.shuffle(x, 2, name=f"{name}_shuffle")
+
+
+def features(image: Tensor, width: float, form: str) -> Tensor:
+    """The last map from `image` in [0, 1]: 1024 channels, 2048 from width 2 on. The stem keeps 24 at every width.
+
+    Below width 0.5 the two fixed ends dominate: width shrinks the stages, and the weights of the last convolution
+    only in proportion to its input.
+    """
+    stem_stride, pool_stride, *strides = small_input_strides((2, 2, 2, 2, 2), shape_of(image))
+    x = conv_norm(image, STEM, 3, name="stem", stride=stem_stride, activation="relu", epsilon=EPSILON)
+    if pool_stride == 2:
+        x = layers.max_pool(x, 3, stride=2, name="stem_pool")
+    channels = stage2_channels(width)
+    for stage, stride in zip(STAGES, strides, strict=True):
+        for block in range(1, stage.repeats + 1):
+            first = block == 1
+            x = unit(x, channels, f"stage{stage.number}_{block}", stride if first else 1, first)
+        channels = 2 * channels_of(x)
+    return conv_norm(x, 2048 if width >= 2 else 1024, name="conv5", activation="relu", epsilon=EPSILON)
+
+
+ARCHITECTURE = Architecture(
+    name="shufflenet_v2",
+    title="ShuffleNetV2",
+    source="arXiv:1807.11164",
+    summary="Channel split and shuffle, designed for speed on real hardware rather than for few multiply-adds.",
+    features=features,
+    widths=(0.5, 1.0, 1.5, 2.0),
+    options=(dropout_option(0.0, "official code: 0.2 at width 2.0, none below"),),
+)

@@ -1,0 +1,47 @@
+"""The rounding rules of width multipliers, and the rule for inputs smaller than the papers'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zoo.arithmetic import Shape
+
+
+def make_divisible(channels: float, divisor: int = 8, minimum: int | None = None) -> int:
+    """The multiple of `divisor` nearest to `channels`, at least `minimum`, never more than 10 % below `channels`.
+
+    Source: the MobileNet reference code; used from arXiv:1801.04381 on.
+    """
+    rounded = max(minimum or divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def scaled(channels: int, width: float, divisor: int = 8) -> int:
+    """`channels` of the paper's table at `width`, rounded to the divisor (1 cuts off the fraction, as MobileNetV1
+    does).
+
+    Raises: ValueError when nothing is left.
+    """
+    result = int(channels * width) if divisor == 1 else make_divisible(channels * width, divisor)
+    if result < 1:
+        raise ValueError(f"width {width:g} leaves none of {channels} channels; use at least {1 / channels:g}")
+    return result
+
+
+def small_input_strides(strides: Sequence[int], shape: Shape) -> tuple[int, ...]:
+    """The table's `strides` for an input of `shape`, (height, width, channels).
+
+    The papers' networks divide the side by 32, which leaves nothing of a small image. By its smaller side: from 128
+    on all strides stay; from 64 on the first stride 2 becomes 1 (16 in total); below, the first two do (8 in total).
+    A pooling layer whose stride becomes 1 is left out by its architecture. Weights do not change, only map sizes. A
+    house rule.
+    """
+    side = min(shape[0], shape[1])
+    spare = 0 if side >= 128 else 1 if side >= 64 else 2
+    result = []
+    for stride in strides:
+        if stride == 2 and spare:
+            spare -= 1
+            stride = 1
+        result.append(stride)
+    return tuple(result)

@@ -1,0 +1,114 @@
+"""Registered Keras layers for the words of the vocabulary that Keras has no layer for. Importing this imports
+TensorFlow.
+
+None has weights. Each serialises by plain numbers and is registered under the package `litesmith`, so a saved file
+names `litesmith>ChannelShuffle` and never carries code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from zoo.keras import keras, tf
+from zoo.rules import RULES
+
+
+class _Plain(keras.layers.Layer):
+    """A layer without weights whose output shape follows the sketch rule of its class."""
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        batch, *rest = tuple(input_shape)
+        facts = RULES[type(self).__name__].facts(self.get_config(), [tuple(rest)])
+        return tf.TensorShape((batch, *facts.shape))
+
+
+@keras.utils.register_keras_serializable("litesmith")
+class HardSwish(_Plain):
+    """x * relu6(x + 3) / 6, spelt so that the converter finds its HARD_SWISH operator. Source: arXiv:1905.02244."""
+
+    def call(self, x: Any) -> Any:
+        return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
+
+
+@keras.utils.register_keras_serializable("litesmith")
+class HardSigmoid(_Plain):
+    """relu6(x + 3) / 6, in [0, 1]. Source: arXiv:1905.02244.
+
+    It becomes two operators, and int8-aware training needs a range for the number between them as well. `hold` is the
+    place where the toolkit puts it; otherwise it does nothing.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.hold = keras.activations.linear
+
+    def call(self, x: Any) -> Any:
+        return self.hold(tf.nn.relu6(x + 3.0)) * (1.0 / 6.0)
+
+
+@keras.utils.register_keras_serializable("litesmith")
+class ChannelSlice(_Plain):
+    """Channels `start` up to `stop` of a map or a vector."""
+
+    def __init__(self, start: int, stop: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start, self.stop = int(start), int(stop)
+
+    def call(self, x: Any) -> Any:
+        return x[..., self.start : self.stop]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "start": self.start, "stop": self.stop}
+
+
+@keras.utils.register_keras_serializable("litesmith")
+class ChannelShuffle(_Plain):
+    """Channels dealt out across `groups`, through rank 4: the rank-5 form is refused by Edge TPU compilers.
+
+    (batch, height, width, channels) -> (batch, height * width, groups, channels / groups) -> transposed -> back.
+    Height and width must be known when the layer is built; a dynamic size cannot be converted.
+    """
+
+    def __init__(self, groups: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.groups = int(groups)
+
+    def call(self, x: Any) -> Any:
+        _, height, width, channels = x.shape
+        x = tf.reshape(x, (-1, height * width, self.groups, channels // self.groups))
+        return tf.reshape(tf.transpose(x, (0, 1, 3, 2)), (-1, height, width, channels))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "groups": self.groups}
+
+
+@keras.utils.register_keras_serializable("litesmith")
+class ChannelGather(_Plain):
+    """The channels listed in `indices`, repeats allowed."""
+
+    def __init__(self, indices: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.indices = [int(index) for index in indices]
+
+    def call(self, x: Any) -> Any:
+        return tf.gather(x, self.indices, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "indices": self.indices}
+
+
+OWN = (HardSwish, HardSigmoid, ChannelSlice, ChannelShuffle, ChannelGather)
+
+
+def custom_objects() -> dict[str, type]:
+    """Our own layers by class name and by registered name, for readers that rebuild a model from its configuration."""
+    return {name: layer for layer in OWN for name in (layer.__name__, f"litesmith>{layer.__name__}")}
+
+
+def layer_class(name: str) -> Any:
+    """The Keras class behind a class name of the rules."""
+    return custom_objects().get(name) or getattr(keras.layers, name)
+
+
+__all__ = ["OWN", "custom_objects", "layer_class", *(layer.__name__ for layer in OWN)]
