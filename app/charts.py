@@ -12,22 +12,39 @@ from app.colours import Colours
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down", "x", "pentagon")
 DASHES = ("solid", "dot", "dash", "dashdot")
+FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", sans-serif'
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"], "responsive": True}
 
 
-def _figure(colours: Colours, height: int, **layout: Any) -> go.Figure:
+def _figure(colours: Colours, height: int, title: str = "", **layout: Any) -> go.Figure:
     figure = go.Figure()
-    axis = {"gridcolor": colours.line, "zeroline": False, "linecolor": colours.line, "ticks": "outside",
-            "tickcolor": colours.line, "automargin": True}  # fmt: skip
+    axis = {
+        "gridcolor": colours.line,
+        "zeroline": False,
+        "linecolor": colours.line,
+        "ticks": "outside",
+        "tickcolor": colours.line,
+        "automargin": True,
+        "title": {"font": {"size": 13}, "standoff": 8},
+    }
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 8, "t": 34, "b": 8},
+        margin={"l": 8, "r": 12, "t": 38, "b": 62},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": colours.text, "size": 13},
+        font={"color": colours.text, "size": 13, "family": FONT},
+        title={"text": title, "font": {"size": 14}, "x": 0, "xref": "paper", "y": 0.98, "yref": "container"},
         colorway=list(colours.series),
         hoverlabel={"bgcolor": colours.panel, "font": {"color": colours.text}, "bordercolor": colours.line},
-        legend={"orientation": "h", "y": -0.22, "x": 0, "yanchor": "top", "font": {"color": colours.text}},
+        legend={
+            "orientation": "h",
+            "traceorder": "normal",
+            "x": 0,
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+            "font": {"size": 12},
+        },
         xaxis=axis,
         yaxis=dict(axis),
     )
@@ -35,28 +52,42 @@ def _figure(colours: Colours, height: int, **layout: Any) -> go.Figure:
     return figure
 
 
-def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str, colours: Colours, *, share: bool = False) -> go.Figure:
-    """Lines over epochs: name -> (epoch, value) points. Validation is drawn solid, training dotted."""
-    figure = _figure(colours, 260, title={"text": title, "font": {"size": 14}, "x": 0, "xref": "paper"})
-    phases = list(dict.fromkeys(name.split(" ")[0] for name in series))
-    for name, points in series.items():
+def curves(
+    series: Mapping[tuple[str, str], Sequence[tuple[float, float]]],
+    title: str,
+    colours: Colours,
+    *,
+    share: bool = False,
+) -> go.Figure:
+    """Lines over epochs: (phase, split) -> (epoch, value) points. Validation is drawn solid, training dotted."""
+    figure = _figure(colours, 270, title)
+    phases = list(dict.fromkeys(phase for phase, _ in series))
+    for (phase, split), points in series.items():
         ordered = sorted(points)
+        name = split if len(phases) == 1 else f"{phase}, {split}"
         figure.add_scatter(
-            x=[x for x, _ in ordered], y=[y for _, y in ordered], name=name, mode="lines+markers",
-            marker={"size": 5}, hovertemplate="epoch %{x:.0f}: %{y:.4g}<extra>" + name + "</extra>",
-            line={"color": colours.series[phases.index(name.split(" ")[0]) % len(colours.series)],
-                  "dash": "solid" if "validation" in name else "dot", "width": 2},
-        )  # fmt: skip
-    figure.update_xaxes(title="epoch", rangemode="tozero")
-    figure.update_yaxes(tickformat=".0%" if share else ".3g")
+            x=[x for x, _ in ordered],
+            y=[y for _, y in ordered],
+            name=name,
+            mode="lines+markers" if len(ordered) < 60 else "lines",
+            marker={"size": 5},
+            hovertemplate="epoch %{x:.0f}: %{y:.4g}<extra>" + name + "</extra>",
+            line={
+                "color": colours.series[phases.index(phase) % len(colours.series)],
+                "dash": "solid" if split == "validation" else "dot",
+                "width": 2,
+            },
+        )
+    figure.update_xaxes(rangemode="tozero", tickformat="d")
+    figure.update_yaxes(tickformat=".0%" if share else ".2f", rangemode="tozero")
     return figure
 
 
 def tradeoff(rows: Sequence[Mapping[str, Any]], over: str, colours: Colours, *, cap: float | None = None) -> go.Figure:
     """Accuracy over latency (`over="latency_ms"`) or bytes, with 95 % bars, the Pareto front and an optional cap."""
     timed = over == "latency_ms"
-    title = "Accuracy over latency" if timed else "Accuracy over size"
-    figure = _figure(colours, 380, title={"text": title, "font": {"size": 14}, "x": 0, "xref": "paper"})
+    title = f"Accuracy over latency ({words.WHERE_MEASURED})" if timed else "Accuracy over size"
+    figure = _figure(colours, 380, title=title)
     shown = [row for row in rows if row.get("top1") is not None and row.get(over) is not None]
     scale = 1.0 if timed else 1000.0
     formats = list(dict.fromkeys(row["format"] for row in rows))
@@ -67,30 +98,55 @@ def tradeoff(rows: Sequence[Mapping[str, Any]], over: str, colours: Colours, *, 
         xs = [row[over] / scale for row in part]
         error_x = None
         if timed:
-            error_x = {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3,
-                       "array": [(row.get("latency_high") or row[over]) - row[over] for row in part],
-                       "arrayminus": [row[over] - (row.get("latency_low") or row[over]) for row in part]}  # fmt: skip
+            error_x = {
+                "type": "data",
+                "symmetric": False,
+                "thickness": 1.2,
+                "width": 3,
+                "array": [(row.get("latency_high") or row[over]) - row[over] for row in part],
+                "arrayminus": [row[over] - (row.get("latency_low") or row[over]) for row in part],
+            }
         figure.add_scatter(
-            x=xs, y=[row["top1"] for row in part], name=name, mode="markers", error_x=error_x,
-            error_y={"type": "data", "symmetric": False, "thickness": 1.2, "width": 3,
-                     "array": [row["high"] - row["top1"] for row in part],
-                     "arrayminus": [row["top1"] - row["low"] for row in part]},
-            marker={"size": 11, "symbol": SYMBOLS[place % len(SYMBOLS)], "color": colours.series[place % len(colours.series)],
-                    "line": {"width": [2.5 if row.get("on_front") else 0 for row in part], "color": colours.text}},
+            x=xs,
+            y=[row["top1"] for row in part],
+            name=name,
+            mode="markers",
+            error_x=error_x,
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "thickness": 1.2,
+                "width": 3,
+                "array": [row["high"] - row["top1"] for row in part],
+                "arrayminus": [row["top1"] - row["low"] for row in part],
+            },
+            marker={
+                "size": 11,
+                "symbol": SYMBOLS[place % len(SYMBOLS)],
+                "color": colours.series[place % len(colours.series)],
+                "line": {"width": [2.5 if row.get("on_front") else 0 for row in part], "color": colours.text},
+            },
             customdata=[[row["label"], row["id"]] for row in part],
             hovertemplate="%{customdata[0]}<br>%{y:.1%} at %{x:.4g} " + ("ms" if timed else "kB") + "<extra></extra>",
-        )  # fmt: skip
+        )
     front = sorted(pareto(shown, over), key=lambda row: row[over])
     if len(front) > 1:
         figure.add_scatter(
-            x=[row[over] / scale for row in front], y=[row["top1"] for row in front], mode="lines", name="Pareto front",
-            line={"color": colours.quiet, "dash": "dash", "width": 1.5, "shape": "hv"}, hoverinfo="skip",
-        )  # fmt: skip
+            x=[row[over] / scale for row in front],
+            y=[row["top1"] for row in front],
+            mode="lines",
+            name="Pareto front",
+            line={"color": colours.quiet, "dash": "dash", "width": 1.5, "shape": "hv"},
+            hoverinfo="skip",
+        )
     if cap is not None:
-        figure.add_vline(x=cap / scale, line={"color": colours.predicted, "width": 2, "dash": "dot"},
-                         annotation={"text": "cap", "font": {"color": colours.predicted}})  # fmt: skip
-    figure.update_xaxes(title=f"ms per image ({words.WHERE_MEASURED})" if timed else "kB of the file", rangemode="tozero")
-    figure.update_yaxes(title="top-1 on the test images", tickformat=".0%")
+        figure.add_vline(
+            x=cap / scale,
+            line={"color": colours.predicted, "width": 2, "dash": "dot"},
+            annotation={"text": "cap", "font": {"color": colours.predicted}},
+        )
+    figure.update_xaxes(title="ms per image" if timed else "kB of the file", rangemode="tozero")
+    figure.update_yaxes(title_text="top-1 on the test images", tickformat=".1%")
     return figure
 
 
@@ -107,46 +163,69 @@ def pareto(rows: Sequence[Mapping[str, Any]], over: str) -> list[Mapping[str, An
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, colours: Colours) -> go.Figure:
     """Counts of true class (rows) by answer (columns)."""
     classes = list(classes) or [str(number) for number in range(len(matrix))]
-    figure = _figure(colours, 340, title={"text": title, "font": {"size": 13}, "x": 0, "xref": "paper"})
+    figure = _figure(colours, 340, title=title)
     steps = [[place / (len(colours.scale) - 1), colour] for place, colour in enumerate(colours.scale)]
     # Few are wrong, so a linear scale would show an empty square off the diagonal.
     shade = [[count**0.4 for count in row] for row in matrix]
     figure.add_heatmap(
-        z=shade, x=classes, y=classes, colorscale=steps, showscale=False, xgap=1, ygap=1,
+        z=shade,
+        x=classes,
+        y=classes,
+        colorscale=steps,
+        showscale=False,
+        xgap=1,
+        ygap=1,
         text=[[str(count) if count else "" for count in row] for row in matrix] if len(classes) <= 20 else None,
-        texttemplate="%{text}" if len(classes) <= 20 else None, customdata=matrix,
+        texttemplate="%{text}" if len(classes) <= 20 else None,
+        customdata=matrix,
         hovertemplate="true %{y}, answered %{x}: %{customdata} images<extra></extra>",
-    )  # fmt: skip
-    figure.update_xaxes(title="answer", type="category", showgrid=False, tickangle=-45 if max(map(len, classes)) > 3 else 0)
-    figure.update_yaxes(title="true class", type="category", autorange="reversed", showgrid=False)
+    )
+    figure.update_xaxes(
+        title="answer", type="category", showgrid=False, tickangle=-45 if max(map(len, classes)) > 3 else 0
+    )
+    figure.update_yaxes(title_text="true class", type="category", autorange="reversed", showgrid=False)
     return figure
 
 
 def per_layer(layers: Sequence[Mapping[str, Any]], what: str, title: str, colours: Colours) -> go.Figure:
     """One bar per layer, in the order of the network."""
-    figure = _figure(colours, 300, title={"text": title, "font": {"size": 14}, "x": 0, "xref": "paper"}, bargap=0.15)
+    figure = _figure(colours, 300, title=title, bargap=0.15)
     kinds = list(dict.fromkeys(str(layer["kind"]) for layer in layers))
     names = [str(layer["name"]) for layer in layers]
     for place, kind in enumerate(kinds):
         figure.add_bar(
-            x=names, y=[layer[what] if layer["kind"] == kind else None for layer in layers], name=kind,
+            x=names,
+            y=[layer[what] if layer["kind"] == kind else None for layer in layers],
+            name=kind,
             marker={"color": colours.series[place % len(colours.series)]},
             hovertemplate="%{x}<br>%{y:,}<extra>" + kind + "</extra>",
-        )  # fmt: skip
+        )
     figure.update_layout(barmode="stack")
-    figure.update_xaxes(showticklabels=False, title="layers, first to last", categoryorder="array", categoryarray=names)
+    figure.update_xaxes(
+        showticklabels=False,
+        showgrid=False,
+        ticks="",
+        title_text="layers, first to last",
+        categoryorder="array",
+        categoryarray=names,
+    )
     return figure
 
 
 def class_counts(splits: Mapping[str, Mapping[str, Any]], colours: Colours) -> go.Figure:
     """Images per class, stacked by split."""
-    figure = _figure(colours, 280, title={"text": "Images per class", "font": {"size": 14}, "x": 0, "xref": "paper"}, barmode="stack")
+    figure = _figure(colours, 280, title="Images per class", barmode="stack")
     for place, (name, split) in enumerate(splits.items()):
         figure.add_bar(
-            x=list(split["counts"]), y=list(split["counts"].values()), name=name,
-            marker={"color": colours.series[place % len(colours.series)], "pattern": {"shape": ("", "/", ".")[place % 3]}},
+            x=list(split["counts"]),
+            y=list(split["counts"].values()),
+            name=name,
+            marker={
+                "color": colours.series[place % len(colours.series)],
+                "pattern": {"shape": ("", "/", ".")[place % 3]},
+            },
             hovertemplate="%{x}: %{y:,} images<extra>" + name + "</extra>",
-        )  # fmt: skip
+        )
     figure.update_xaxes(type="category")
     return figure
 
@@ -155,10 +234,15 @@ def answers(names: Sequence[str], shares: Sequence[float], colours: Colours, col
     """The likeliest classes with their softmax shares, best on top."""
     figure = _figure(colours, 44 + 30 * len(names), margin={"l": 8, "r": 44, "t": 4, "b": 4})
     figure.add_bar(
-        x=list(shares), y=list(names), orientation="h", marker={"color": colours.series[colour % len(colours.series)]},
-        text=[words.percent(share) for share in shares], textposition="outside", cliponaxis=False,
+        x=list(shares),
+        y=list(names),
+        orientation="h",
+        marker={"color": colours.series[colour % len(colours.series)]},
+        text=[words.percent(share) for share in shares],
+        textposition="outside",
+        cliponaxis=False,
         hovertemplate="%{y}: %{x:.1%}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.update_xaxes(range=[0, 1.08], visible=False)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure

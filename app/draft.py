@@ -103,7 +103,7 @@ def current() -> Draft:
     """This browser session's draft; a first one when there is none."""
     if KEY not in st.session_state:
         st.session_state[KEY] = Draft.of(first_recipe())
-    return st.session_state[KEY]  # type: ignore[no-any-return]
+    return st.session_state[KEY]
 
 
 def first_recipe() -> Recipe:
@@ -134,5 +134,7 @@ def from_link(text: str) -> Recipe:
             raise ValueError("it unpacks to more than a recipe can be")
         values = json.loads(plain)
     except (ValueError, zlib.error) as error:
-        raise ValueError(f"the recipe in this page's address cannot be read ({error}); open it from a file instead") from None
+        raise ValueError(
+            f"the recipe in this page's address cannot be read ({error}); open it from a file instead"
+        ) from None
     return Recipe.of(values)

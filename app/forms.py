@@ -47,23 +47,31 @@ def settings_form(
     typed = {name: value for name, value in values.items() if name in skip}
     notes: dict[str, Any] = {}
 
-    def draw(fields: Sequence[Field], explained: bool) -> None:
+    def draw(fields: Sequence[Field]) -> None:
+        lists = [field for field in fields if field.type is tuple]  # they need the whole width
+        numbers = [field for field in fields if field.type is not tuple]
+        places = [st.container() for _ in lists]
         columns = st.columns(2, gap="medium")
-        for place, field in enumerate(fields):
-            with columns[place % 2]:
+        for place, field in [
+            *zip(places, lists, strict=True),
+            *((columns[at % 2], one) for at, one in enumerate(numbers)),
+        ]:
+            with place:
                 offered = (choices or {}).get(field.name)
-                typed[field.name] = _field(field, values.get(field.name, field.default), f"{key}.{field.name}", offered, names or {})
-                if explained and field.help:
+                typed[field.name] = _field(
+                    field, values.get(field.name, field.default), f"{key}.{field.name}", offered, names or {}
+                )
+                if field.help:
                     st.caption(field.help)
                 notes[field.name] = st.empty()
 
-    draw(front, explained=True)
+    draw(front)
     if augmentation:
         with st.expander("Augmentation", icon=":material/auto_fix_high:"):
-            draw(augmentation, explained=True)
+            draw(augmentation)
     if further:
         with st.expander("More settings", icon=":material/tune:"):
-            draw(further, explained=True)
+            draw(further)
     mistakes = mistakes_in(settings, typed)
     for name, message in mistakes.items():
         place = notes.get(name)
@@ -103,14 +111,19 @@ def _grouped(settings: type[Settings], found: Sequence[Field]) -> tuple[list[Fie
 
 
 def _label(field: Field) -> str:
-    return words.label_of(field.name) + (f" ({field.unit})" if field.unit else "")
+    label = words.label_of(field.name)
+    # "Epochs (epochs)" says nothing twice.
+    return label if not field.unit or label.lower().endswith(field.unit) else f"{label} ({field.unit})"
 
 
-def _limits(field: Field) -> str:
+def _limits(field: Field) -> str | None:
     above = "above" if field.exclusive else "from"
-    parts = [f"{above} {field.minimum:g}" if field.minimum is not None else "", f"up to {field.maximum:g}" if field.maximum is not None else ""]
+    parts = [
+        f"{above} {field.minimum:g}" if field.minimum is not None else "",
+        f"up to {field.maximum:g}" if field.maximum is not None else "",
+    ]
     text = " ".join(part for part in parts if part)
-    return f"{field.help}  \nAllowed: {text}" if text else field.help
+    return f"Allowed: {text}" if text else None
 
 
 def _field(field: Field, value: Any, key: str, offered: Sequence[Any] | None, names: Mapping[Any, str]) -> Any:
@@ -120,7 +133,9 @@ def _field(field: Field, value: Any, key: str, offered: Sequence[Any] | None, na
         if offered:
             kept = [item for item in value or () if item in offered]
             return list(st.multiselect(label, list(offered), default=kept, format_func=shown, key=key, help=tip))
-        text = st.text_input(label, ", ".join(f"{item}" for item in value or ()), key=key, help=tip, placeholder="separated by commas")
+        text = st.text_input(
+            label, ", ".join(f"{item}" for item in value or ()), key=key, help=tip, placeholder="separated by commas"
+        )
         return numbers_in(text)
     options = list(offered or field.choices)
     if options:
@@ -135,7 +150,9 @@ def _field(field: Field, value: Any, key: str, offered: Sequence[Any] | None, na
     if field.type is int:
         return st.number_input(label, value=_whole(value), step=1, key=key, help=tip, placeholder="empty")
     if field.type is float:
-        return st.number_input(label, value=None if value is None else float(value), step=_step(value), format="%g", key=key, help=tip)
+        return st.number_input(
+            label, value=None if value is None else float(value), step=_step(value), format="%g", key=key, help=tip
+        )
     return st.text_input(label, "" if value is None else str(value), key=key, help=tip)
 
 
@@ -147,11 +164,13 @@ def _step(value: Any) -> float:
     """A step that suits the size of a number: 0.002 moves by 0.0005, 0.5 by 0.05."""
     if not isinstance(value, int | float) or value == 0:
         return 0.05
-    return next((step for limit, step in ((0.001, 1e-5), (0.01, 5e-4), (0.1, 0.01), (1.0, 0.05)) if abs(value) < limit), 0.1)
+    return next(
+        (step for limit, step in ((0.001, 1e-5), (0.01, 5e-4), (0.1, 0.01), (1.0, 0.05)) if abs(value) < limit), 0.1
+    )
 
 
 def numbers_in(text: str) -> list[Any]:
-    """`0.35, 0.5` -> [0.35, 0.5]; what is not a number stays text, so that the settings can say what is wrong with it."""
+    """`0.35, 0.5` -> [0.35, 0.5]; what is no number stays text, so that the settings can say so."""
     found: list[Any] = []
     for part in text.replace(";", ",").split(","):
         if part.strip():

@@ -46,7 +46,10 @@ def check(source: str, **settings: Any) -> dict[str, Any]:
 
     def report(done: int, total: int) -> None:
         # Also the point where leaving the page stops the work: drawing on a closed page raises.
-        bar.progress(min(1.0, done / total) if total else 0.0, text=f"{done:,} of {total:,} images" if total else f"{done:,} entries")
+        bar.progress(
+            min(1.0, done / total) if total else 0.0,
+            text=f"{done:,} of {total:,} images" if total else f"{done:,} entries",
+        )
 
     try:
         data = open_dataset(source, cache=registry().home.cache, progress=report, **settings)
@@ -74,31 +77,46 @@ def show_summary(summary: dict[str, Any], key: str) -> None:
     columns = st.columns(4)
     columns[0].metric("Images", f"{summary['images']:,}")
     columns[1].metric("Classes", len(summary["classes"]))
-    columns[2].metric("Size", f"{summary['resolution'][0]} x {summary['resolution'][1]}", help="As prepared here; Build may choose another")
+    columns[2].metric(
+        "Size",
+        f"{summary['resolution'][0]} x {summary['resolution'][1]}",
+        help="As prepared here; Build may choose another",
+    )
     columns[3].metric("Set aside", len(summary["problems"]))
     split = summary["splits"]
     st.caption(
-        f"Split: {split['train']['images']:,} to train, {split['validation']['images']:,} to choose on, {split['test']['images']:,} "
-        f"kept aside for the final judgement. {'Grey' if summary['channels'] == 1 else 'Colour'}."
+        f"Split: {split['train']['images']:,} to train, {split['validation']['images']:,} to choose on, "
+        f"{split['test']['images']:,} kept aside for the final judgement. "
+        f"{'Grey' if summary['channels'] == 1 else 'Colour'}."
     )
     ratio = summary["balance"]["ratio"]
     if ratio >= 3:
         st.warning(
-            f"Class {summary['balance']['largest']} has {ratio:g} times as many images as {summary['balance']['smallest']}. "
+            f"Class {summary['balance']['largest']} has {ratio:g} times as many images as "
+            f"{summary['balance']['smallest']}. "
             "Set class weights to balanced in the train step.",
             icon=":material/balance:",
         )
     for note in summary["notes"]:
         st.info(note, icon=":material/info:")
     if summary["problems"]:
-        with st.expander(f"{len(summary['problems'])} files set aside", icon=":material/report:", expanded=len(summary["problems"]) <= 5):
+        with st.expander(
+            f"{len(summary['problems'])} files set aside",
+            icon=":material/report:",
+            expanded=len(summary["problems"]) <= 5,
+        ):
             st.dataframe(summary["problems"][:MOST_SHOWN], hide_index=True, alt="Files that are not used and why")
             if len(summary["problems"]) > MOST_SHOWN:
                 st.caption(f"The first {MOST_SHOWN} of {len(summary['problems'])}.")
     left, right = st.columns([3, 2])
     with left:
-        st.plotly_chart(charts.class_counts(split, colours()), theme=None, key=f"{key}.counts", config=charts.CONFIG,
-                        alt="Images per class and split")  # fmt: skip
+        st.plotly_chart(
+            charts.class_counts(split, colours()),
+            theme=None,
+            key=f"{key}.counts",
+            config=charts.CONFIG,
+            alt="Images per class and split",
+        )
     with right, st.container(height=300, border=True):
         for name, picture in summary["previews"].items():
             st.image(picture, caption=name, alt=f"Example images of class {name}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from app.guard import guarded
 
 st.set_page_config(page_title="Litesmith", page_icon=":material/hardware:", layout="wide")
+st.logo(Path(__file__).parent / "mark.svg", size="large")
 
 page = st.navigation(
     {

@@ -15,7 +15,12 @@ from app.workspace import registry
 from pipelines.runs import Run
 
 EVERY_S = 1.0
-ICONS = {"done": ":material/check_circle:", "running": ":material/play_circle:", "waiting": ":material/radio_button_unchecked:"}
+SPLITS = {"train": "training", "validation": "validation"}
+ICONS = {
+    "done": ":material/check_circle:",
+    "running": ":material/play_circle:",
+    "waiting": ":material/radio_button_unchecked:",
+}
 
 
 def state_badge(run: Run) -> None:
@@ -70,26 +75,32 @@ def draw_progress(run: Run) -> None:
     shown = []
     for place, name in enumerate(steps):
         record = records.get(place)
-        state = "done" if record and record.state == "done" else "running" if record and run.state == "running" else "waiting"
+        state = (
+            "done"
+            if record and record.state == "done"
+            else "running"
+            if record and run.state == "running"
+            else "waiting"
+        )
         time_spent = f" {words.duration(record.seconds)}" if record and record.state == "done" else ""
         shown.append(f"{ICONS[state]} **{words.label_of(name)}** {state}{time_spent}")
     if shown:
         st.markdown(" &nbsp;→&nbsp; ".join(shown))
 
 
-def series_of(run_id: str) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """Curves of a run: what ("loss", "top1") -> name -> points. Reads only what came since the last look."""
+def series_of(run_id: str) -> dict[str, dict[tuple[str, str], list[tuple[float, float]]]]:
+    """Curves of a run: what ("loss", "top1") -> (phase, split) -> points. Reads only what came since the last look."""
     kept: dict[str, Any] = st.session_state.setdefault("curves", {})
     state = kept.setdefault(run_id, {"since": 0, "points": {}})
     for metric in registry().metrics(run_id, since=state["since"]):
         state["since"] = max(state["since"], metric.id)
         state["points"][(metric.step, metric.name, metric.x)] = metric.value
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {"loss": {}, "top1": {}}
+    found: dict[str, dict[tuple[str, str], list[tuple[float, float]]]] = {"loss": {}, "top1": {}}
     for (_, name, x), value in state["points"].items():
         phase, _, what = name.partition(".")
         split, _, kind = what.rpartition("_")
         if kind in found:
-            found[kind].setdefault(f"{phase} {split}", []).append((x, value))
+            found[kind].setdefault((phase, SPLITS.get(split, split)), []).append((x, value))
     return found
 
 
@@ -101,13 +112,25 @@ def draw_curves(run: Run, key: str) -> None:
         return
     left, right = st.columns(2)
     here = colours()
-    summary = "; ".join(f"{name} ends at {max(points)[1]:.3f}" for name, points in found["top1"].items())
+    summary = "; ".join(
+        f"{phase} {split} ends at {max(points)[1]:.3f}" for (phase, split), points in found["top1"].items()
+    )
     with left:
-        st.plotly_chart(charts.curves(found["top1"], "Top-1 accuracy", here, share=True), theme=None,
-                        key=f"{key}.top1", config=charts.CONFIG, alt=f"Accuracy over epochs. {summary}")  # fmt: skip
+        st.plotly_chart(
+            charts.curves(found["top1"], "Top-1 accuracy by epoch", here, share=True),
+            theme=None,
+            key=f"{key}.top1",
+            config=charts.CONFIG,
+            alt=f"Accuracy over epochs. {summary}",
+        )
     with right:
-        st.plotly_chart(charts.curves(found["loss"], "Loss", here), theme=None, key=f"{key}.loss",
-                        config=charts.CONFIG, alt="Loss over epochs")  # fmt: skip
+        st.plotly_chart(
+            charts.curves(found["loss"], "Loss by epoch", here),
+            theme=None,
+            key=f"{key}.loss",
+            config=charts.CONFIG,
+            alt="Loss over epochs",
+        )
 
 
 def draw_log(run: Run, lines: int = 60) -> None:
@@ -120,8 +143,13 @@ def draw_error(run: Run) -> None:
     """Why a run ended early, in words, by whose cause."""
     if run.state == "failed":
         if run.error_kind == "bug":
-            st.error(f"This is our bug: {run.error}. The trace is in the run's log below.", icon=":material/bug_report:")
+            st.error(
+                f"This is our bug: {run.error}. The trace is in the run's log below.", icon=":material/bug_report:"
+            )
         else:
             st.error(run.error or "It ended without a reason; the log below may say more.", icon=":material/error:")
     elif run.state == "cancelled":
-        st.info("Cancelled. Finished steps and the last checkpoint are kept: resume goes on from there.", icon=":material/pause_circle:")
+        st.info(
+            "Cancelled. Finished steps and the last checkpoint are kept: resume goes on from there.",
+            icon=":material/pause_circle:",
+        )

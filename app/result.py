@@ -28,9 +28,15 @@ def int8_file(run_id: str) -> ArtifactRecord | None:
 def download(item: ArtifactRecord, label: str, key: str, *, primary: bool = False) -> None:
     """A button that hands over the file itself; the bytes are read when it is clicked."""
     st.download_button(
-        label, partial(read_role, item), file_name=file_name(item), mime="application/octet-stream", key=key,
-        on_click="ignore", type="primary" if primary else "secondary", icon=":material/download:",
-    )  # fmt: skip
+        label,
+        partial(read_role, item),
+        file_name=file_name(item),
+        mime="application/octet-stream",
+        key=key,
+        on_click="ignore",
+        type="primary" if primary else "secondary",
+        icon=":material/download:",
+    )
 
 
 def result_card(run: Run) -> None:
@@ -39,7 +45,10 @@ def result_card(run: Run) -> None:
     if item is None:
         refused = [file for file in registry().artifacts(run.id) if not file.passed]
         if refused:
-            st.error(f"No int8 file is offered: {(refused[0].gate or {}).get('cause') or 'its gate refused it'}", icon=":material/gpp_bad:")
+            st.error(
+                f"No int8 file is offered: {(refused[0].gate or {}).get('cause') or 'its gate refused it'}",
+                icon=":material/gpp_bad:",
+            )
         else:
             st.info("This run wrote no int8 file. Write one on the Export page.", icon=":material/info:")
         return
@@ -51,14 +60,18 @@ def result_card(run: Run) -> None:
         columns = st.columns(4)
         if score:
             columns[0].metric("Top-1 on test images", words.percent(score.top1), border=False)
-            columns[0].caption(f"95 % interval {words.percent(score.low)} to {words.percent(score.high)}, {score.n} images kept aside")
+            columns[0].caption(
+                f"95 % interval {words.percent(score.low)} to {words.percent(score.high)}, {score.n} images kept aside"
+            )
         else:
             columns[0].metric("Top-1 on test images", "not measured")
             columns[0].caption("The recipe has no measure step")
         columns[1].metric("File size", words.size(item.bytes))
         columns[1].caption(f"{words.size(item.gzip_bytes)} gzipped")
         columns[2].metric("Gate", "passed")
-        columns[2].caption(f"{sum(bool(check['passed']) for check in checks)} of {len(checks)} checks on validation images")
+        columns[2].caption(
+            f"{sum(bool(check['passed']) for check in checks)} of {len(checks)} checks on validation images"
+        )
         if latency:
             columns[3].metric("Time per image", words.milliseconds(latency.report.get("median_ms")))
             columns[3].caption(words.WHERE_MEASURED)

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from pipelines.jobs import ensure_supervisor
 from pipelines.recipes import Recipe
 from pipelines.runs import ArtifactRecord, Home, Registry, Run
 
@@ -23,8 +24,6 @@ def registry() -> Registry:
 
 def start_supervisor() -> None:
     """Sees to it that somebody works the queue; does nothing when somebody already does."""
-    from pipelines.jobs.supervisor import ensure_supervisor
-
     ensure_supervisor(registry().home)
 
 

@@ -41,6 +41,7 @@ Progress = Callable[[int, int], None]
 class LatencyRow:
     """One file. Milliseconds per image with the 95 % interval of the median; `ratio` = its time / the first file's.
 
+    `round_ms` are the medians of the rounds, so that any two files of one report can be compared later.
     `stable` is False when the middle half of the ratios spreads over more than 5 %. `verdict` is one of `first`,
     `faster`, `slower`, `not distinguishable`, `unstable`.
     """
@@ -55,6 +56,7 @@ class LatencyRow:
     ratio_iqr: float
     stable: bool
     verdict: str
+    round_ms: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def _row(
         path=str(path), format=contract.format, kernels=kernel_set(contract, kernels),
         median_ms=median(seconds) * 1e3, interval=(times[0] * 1e3, times[1] * 1e3), ratio=ratio,
         ratio_interval=(low, high), ratio_iqr=upper - lower, stable=stable,
-        verdict="first" if first else verdict(ratio, (low, high), stable),
+        verdict="first" if first else verdict(ratio, (low, high), stable), round_ms=tuple(one * 1e3 for one in seconds),
     )
 
 

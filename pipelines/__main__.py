@@ -64,9 +64,9 @@ def _run(arguments: list[str], as_json: bool) -> tuple[int, str]:
             near = get_close_matches(arguments[0], COMMANDS, 3, 0.4)
             raise ValueError(f"{arguments[0]!r} is not a command; {'did you mean ' + ' or '.join(near) if near else 'commands: ' + ', '.join(COMMANDS)}")
         asked = parser().parse_args(arguments)
-        logging.basicConfig(
-            stream=sys.stderr, level=logging.INFO if asked.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-        )
+        if asked.command not in ("work", "supervise"):  # they write logs of their own
+            level = logging.INFO if asked.verbose else logging.WARNING
+            logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
         command = COMMANDS[asked.command]
         document = command.run(asked)
         code = int(document.pop("exit_code", 0))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from exports.statistics import mcnemar, paired_difference
+from exports.statistics import mcnemar, median_interval, paired_difference
 from pipelines.runs import Registry
 from pipelines.runs.records import ArtifactRecord, EvaluationRecord, LatencyRecord
 
@@ -123,15 +123,15 @@ def _against(
     if mine and its and mine.dataset_sha256 == its.dataset_sha256 and mine.predictions_sha256 and its.predictions_sha256:
         # Rightness per image is needed, and the true labels follow from no stored value but the evaluation's own.
         right, base = _right(registry, mine), _right(registry, its)
-        found["diff"], found["diff_low"], found["diff_high"] = (float(value) for value in paired_difference(right, base))
-        found["p_value"] = float(mcnemar(right, base))
+        found["diff"], found["diff_low"], found["diff_high"] = (float(value) for value in paired_difference(base, right))
+        found["p_value"] = mcnemar(base, right).p_value
     mine_timed, its_timed = latencies.get(row["id"]), latencies.get(first["id"])
     if mine_timed and its_timed and mine_timed.group == its_timed.group:
         rounds, base_rounds = mine_timed.report.get("round_ms"), its_timed.report.get("round_ms")
         if rounds and base_rounds and len(rounds) == len(base_rounds):
             ratios = np.asarray(rounds) / np.asarray(base_rounds)
-            low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
-            found["ratio"], found["ratio_low"], found["ratio_high"] = float(middle), float(low), float(high)
+            found["ratio"] = float(np.median(ratios))
+            found["ratio_low"], found["ratio_high"] = (float(value) for value in median_interval(ratios.tolist()))
     return found
 
 

@@ -41,7 +41,6 @@ def execute(handle: Any) -> None:
         watch = _StepWatch(handle, index)
         watch.check()
         handle.step_started(index, spec.step, spec.settings.model_dump(mode="json"), step_key(recipe, index, data))
-        handle.log(f"step {index + 1} of {len(recipe.steps)}: {spec.step}")
         around = Surroundings(
             data, handle.seed, watch, handle, index,
             load_run=lambda run: load_run_model(handle.registry, run),

@@ -47,17 +47,18 @@ def annotate(model: keras.Model) -> keras.Model:
     problems = check(model)
     if problems:
         raise ValueError("; ".join(problems))
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
 
     def mark(layer: Any) -> Any:
         word = RULES[type(layer).__name__].int8
         # One configuration object per layer: tfmot switches single ones off in place in front of a concatenation.
         config = CONFIGS[word]() if word in CONFIGS else None
-        return _tfmot().quantize_annotate_layer(layer, config)
+        # A layer object of its own: the wrapper would otherwise train the weights of the model passed in.
+        return _tfmot().quantize_annotate_layer(type(layer).from_config(layer.get_config()), config)
 
     with scope():
-        return keras.models.clone_model(copy, clone_function=mark)
+        annotated = keras.models.clone_model(model, clone_function=mark)
+    annotated.set_weights(model.get_weights())
+    return annotated
 
 
 def apply(model: keras.Model) -> keras.Model:
@@ -111,7 +112,8 @@ def warm_ranges(float_model: keras.Model, quantised: keras.Model, images: np.nda
     left = []
     for layer in quantised.layers:
         if type(layer).__name__ == "QuantizeLayer":
-            _assign(layer, (float(images.min()), float(images.max())), ("quantize_layer",))
+            # Its variables carry its own name, which Keras numbers in every process: quantize_layer, quantize_layer_1 ...
+            _assign(layer, (float(images.min()), float(images.max())), (layer.name,))
         elif hasattr(layer, "quantize_config"):
             inner = layer.layer.name
             if inner in ranges:
@@ -178,7 +180,7 @@ def _range_weights(layer: Any, stems: tuple[str, ...]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for weight in layer.weights:
         stem, _, end = weight.name.split("/")[-1].split(":")[0].rpartition("_")
-        if end in ("min", "max") and any(stem == wanted or stem.endswith(wanted) for wanted in stems):
+        if end in ("min", "max") and stem in stems:
             found.setdefault(end, []).append(weight)
     return found
 

@@ -19,8 +19,11 @@ DEMO = "digits_quick"
 
 def begin_demo() -> None:
     with guarded("starting the demo"):
-        (run_id,) = submit(Recipe.load(DEMO))
-        st.query_params["run"] = run_id
+        recipe = Recipe.load(DEMO)
+        # Somebody who clicks twice, or in two tabs, wants one file.
+        same = [run for state in ("running", "queued") for run in registry().list(state=state)]
+        under_way = next((run.id for run in same if run.recipe_sha256 == recipe.sha256), None)
+        st.query_params["run"] = under_way or submit(recipe)[0]
 
 
 def look(run: Run) -> None:
@@ -42,17 +45,36 @@ def show_run(run: Run) -> None:
         follow(run, look)
         if run.is_final:
             with st.container(horizontal=True):
-                st.page_link("pages/runs.py", label="Curves and log", icon=":material/list_alt:", query_params={"run": run.id})
+                st.page_link(
+                    "pages/runs.py", label="Curves and log", icon=":material/list_alt:", query_params={"run": run.id}
+                )
                 if run.state == "done":
-                    st.page_link("pages/try_it.py", label="Try it on an image", icon=":material/photo_camera:", query_params={"run": run.id})
-                    st.page_link("pages/compare.py", label="Compare its files", icon=":material/scatter_plot:", query_params={"of": run.id})
-                    st.page_link("pages/export.py", label="More formats", icon=":material/inventory_2:", query_params={"run": run.id})
+                    st.page_link(
+                        "pages/try_it.py",
+                        label="Try it on an image",
+                        icon=":material/photo_camera:",
+                        query_params={"run": run.id},
+                    )
+                    st.page_link(
+                        "pages/compare.py",
+                        label="Compare its files",
+                        icon=":material/scatter_plot:",
+                        query_params={"of": run.id},
+                    )
+                    st.page_link(
+                        "pages/export.py",
+                        label="More formats",
+                        icon=":material/inventory_2:",
+                        query_params={"run": run.id},
+                    )
         else:
             st.caption("You may close this page: the run goes on, and this address shows it again.")
 
 
 def my_images() -> None:
-    st.markdown("One sub-folder per class. They stay on this machine; broken files are set aside and listed, never guessed.")
+    st.markdown(
+        "One sub-folder per class. They stay on this machine; broken files are set aside and listed, never guessed."
+    )
     by_zip, by_folder = st.tabs([":material/folder_zip: Upload a zip", ":material/folder: A folder on this machine"])
     source = None
     with by_zip:
@@ -67,7 +89,9 @@ def my_images() -> None:
             if path.strip():
                 source = f"folder:{path.strip()}"
             else:
-                st.error("The path is empty; type the folder that holds one sub-folder per class.", icon=":material/error:")
+                st.error(
+                    "The path is empty; type the folder that holds one sub-folder per class.", icon=":material/error:"
+                )
     if source is not None:
         st.session_state.pop("images.summary", None)
         st.session_state["images.summary"] = (source, images.check(source))
@@ -102,7 +126,8 @@ def open_recipe() -> None:
         return
     if chosen.description:
         st.markdown(chosen.description)
-    st.code(chosen.dump(), language="yaml")
+    with st.expander("Show the recipe", icon=":material/code:"):
+        st.code(chosen.dump(), language="yaml", wrap_lines=True)
     with st.container(horizontal=True):
         if st.button("Start it", icon=":material/play_arrow:", key="start.now"):
             st.query_params["run"] = submit(chosen)[0]
@@ -121,13 +146,16 @@ if st.query_params.get("run") and shown is None:
 if shown is None or shown.is_final:
     again = shown is not None and shown.state == "done"
     st.button(
-        "Make an int8 file from the demo set", type="secondary" if again else "primary", icon=":material/bolt:",
-        on_click=begin_demo, key="start.demo",
-    )  # fmt: skip
+        "Run the demo again" if again else "Make an int8 file from the demo set",
+        type="secondary" if again else "primary",
+        icon=":material/bolt:",
+        on_click=begin_demo,
+        key="start.demo",
+    )
     if not again:
         st.caption(
-            "Trains a small network on 1,797 real scans of handwritten digits on this machine, writes an int8 file, proves it on images "
-            "kept aside. Well under two minutes; no account, no network."
+            "Trains a small network on 1,797 real scans of handwritten digits on this machine, writes an int8 file, "
+            "proves it on images kept aside. Well under two minutes; no account, no network."
         )
 if shown is not None:
     show_run(shown)

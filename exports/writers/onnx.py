@@ -7,11 +7,14 @@ tf2onnx leaves as an unresolved call without complaining, so the plain operation
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
+from typing import Any
 
 from exports.writers.source import Source
 
 OPSET = 17
+COUNTED = re.compile(r"__\d+")
 
 
 def write(source: Source, format_id: str, path: Path) -> list[str]:
@@ -35,26 +38,43 @@ def write(source: Source, format_id: str, path: Path) -> list[str]:
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image")]
     traced = tf.function(lambda image: model(image, training=False), autograph=False)
     graph, _ = tf2onnx.convert.from_function(traced, input_signature=signature, opset=OPSET)
-    _name_ends(graph)
+    _settle_names(graph)
     onnx.checker.check_model(graph, full_check=True)
     path.write_bytes(graph.SerializeToString(deterministic=True))
     return []
 
 
-def _unjit_grouped_convolutions(model: object) -> None:
-    for layer in model._flatten_layers(include_self=False):  # type: ignore[attr-defined]
+def _unjit_grouped_convolutions(model: Any) -> None:
+    for layer in model._flatten_layers(include_self=False):
         if getattr(layer, "groups", 1) > 1 and hasattr(layer, "_jit_compiled_convolution_op"):
             layer._jit_compiled_convolution_op = layer.convolution_op
 
 
-def _name_ends(graph: object) -> None:
-    """Call the answer `logits` and the free dimension `batch`; tf2onnx names them after internal tensors."""
-    inner = graph.graph  # type: ignore[attr-defined]
-    old = inner.output[0].name
-    for node in inner.node:
-        node.input[:] = ["logits" if name == old else name for name in node.input]
-        node.output[:] = ["logits" if name == old else name for name in node.output]
+def _settle_names(graph: Any) -> None:
+    """Name the answer `logits` and the free dimension `batch`, and number the inner names from zero.
+
+    tf2onnx counts its names (`const_fold_opt__12`) through the whole process, so the same model would otherwise give
+    other bytes depending on what was converted before it.
+    """
+    inner = graph.graph
+    names: dict[str, str] = {"": "", inner.output[0].name: "logits"}
+
+    def settled(name: str) -> str:
+        if name not in names:
+            names[name] = f"{COUNTED.sub('', name)}__{len(names)}" if COUNTED.search(name) else name
+        return names[name]
+
     inner.output[0].name = "logits"
+    for node in inner.node:
+        node.input[:] = [settled(name) for name in node.input]
+        node.output[:] = [settled(name) for name in node.output]
+        node.name = settled(node.name)
+    constants = sorted(inner.initializer, key=lambda constant: settled(constant.name))
+    for constant in constants:
+        constant.name = settled(constant.name)
+    constants = [type(constant).FromString(constant.SerializeToString()) for constant in constants]
+    del inner.initializer[:]
+    inner.initializer.extend(constants)
     for value in (inner.input[0], inner.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     # Shapes noted for inner tensors may still speak of the old symbol; they are derived again by every reader.

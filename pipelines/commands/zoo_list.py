@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from typing import Any
 
 import zoo
@@ -15,7 +16,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     chosen = [zoo.architecture(asked.name)] if asked.name else list(zoo.ARCHITECTURES.values())
-    return {"architectures": [entry.as_dict() for entry in chosen]}
+    return {"architectures": [_plain(entry) for entry in chosen]}
+
+
+def _plain(entry: zoo.Architecture) -> dict[str, Any]:
+    names = ("name", "title", "source", "summary", "task", "widths", "resolutions", "default_width", "default_resolution")
+    return {**{name: getattr(entry, name) for name in names}, "options": [asdict(option) for option in entry.options]}
 
 
 def show(document: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,8 +12,7 @@ from pipelines.jobs import command
 from pipelines.jobs.supervisor import lock_path
 from pipelines.runs.home import Home
 from pipelines.runs.locks import is_locked
-
-log = logging.getLogger(__name__)
+from pipelines.runs.process import is_alive
 
 START_S = 30.0
 
@@ -30,6 +29,7 @@ def ensure_supervisor(home: Home, supervisor_command: list[str] | None = None) -
     """
     if is_supervised(home):
         return False
+    before = _mark(home)
     log_file = home.logs / "supervisor.log"
     # The shell leaves at once and the supervisor becomes a child of init: no zombie under the app.
     with log_file.open("ab") as target:
@@ -44,7 +44,8 @@ def ensure_supervisor(home: Home, supervisor_command: list[str] | None = None) -
             check=True,
         )
     deadline = time.monotonic() + START_S
-    while not is_supervised(home):
+    # One that had nothing to do may have come and gone between two looks.
+    while not is_supervised(home) and _mark(home) == before:
         if time.monotonic() > deadline:
             raise RuntimeError(f"the supervisor did not start within {START_S:g} s; its log is {log_file}")
         time.sleep(0.05)
@@ -58,13 +59,28 @@ def stop_supervisor(home: Home, *, timeout_s: float = 10.0) -> bool:
     """
     if not is_supervised(home):
         return False
-    try:
-        os.kill(int(lock_path(home).read_text()), signal.SIGTERM)
-    except ProcessLookupError:
-        log.info("the supervisor left by itself")
     deadline = time.monotonic() + timeout_s
+    asked = None
     while is_supervised(home):
+        if (pid := supervisor_pid(home)) is not None and pid != asked:
+            asked = pid
+            with contextlib.suppress(ProcessLookupError):  # it left by itself
+                os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:
             raise TimeoutError(f"the supervisor of {home.folder} is still there after {timeout_s:g} s")
         time.sleep(0.05)
     return True
+
+
+def supervisor_pid(home: Home) -> int | None:
+    """Returns the pid of the living supervisor, None when there is none or it has not said so yet."""
+    if not (mark := _mark(home)):
+        return None
+    pid, created = mark.split()
+    return int(pid) if is_alive(int(pid), float(created)) else None
+
+
+def _mark(home: Home) -> str:
+    """Returns pid and start time as the latest supervisor wrote them into its lock, "" if there never was one."""
+    file = lock_path(home)
+    return file.read_text().strip() if file.exists() else ""

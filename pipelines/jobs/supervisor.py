@@ -25,7 +25,7 @@ from pipelines.jobs.queue import Claim, Queue, what_happened_to
 from pipelines.runs.attempt import LEASE_S
 from pipelines.runs.home import Home
 from pipelines.runs.locks import open_lock, try_lock, unlock
-from pipelines.runs.process import left_behind, mark_of
+from pipelines.runs.process import left_behind, mark_of, this_process
 from pipelines.runs.records import Run
 from pipelines.runs.registry import DEFAULT_SLOT
 
@@ -76,8 +76,9 @@ class Supervisor:
                 log.info("another supervisor looks after %s; leaving", self.home.folder)
                 return False
             while True:
+                me = this_process()
                 os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+                os.pwrite(descriptor, f"{me.pid} {me.created:.2f}\n".encode(), 0)
                 self._until_idle(descriptor)
                 unlock(descriptor)
                 # A run queued after our last look saw us holding the lock and started nobody: look once more.
@@ -90,14 +91,17 @@ class Supervisor:
 
     def _until_idle(self, descriptor: int) -> None:
         log.info("supervisor %d looks after %s", os.getpid(), self.home.folder)
-        busy_at = time.monotonic()
+        busy_at, said = time.monotonic(), ""
         while not self.leave and self._home_is_there(descriptor):
             try:
                 if self.tick():
                     busy_at = time.monotonic()
-            except (OperationalError, OSError):
+                said = ""
+            except (OperationalError, OSError) as error:
                 # A full disk or a database locked for minutes passes; leaving would leave the runs alone.
-                log.exception("cannot look after the runs now; trying again")
+                if type(error).__name__ != said:  # once: the log may be on the disk that is full
+                    log.exception("cannot look after the runs now; trying again until it works")
+                    said = type(error).__name__
                 busy_at = time.monotonic()
                 time.sleep(self.manners.poll_s * 5)
             if time.monotonic() - busy_at > self.manners.idle_s:

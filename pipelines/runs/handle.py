@@ -70,7 +70,7 @@ class RunHandle(Attempt):
             return row.seconds
 
         self._clock = StepClock(index, self._write(start))
-        self.log(f"step {index} {name} begins")
+        self.log(f"step {index + 1} ({name}) begins")
 
     def step_finished(
         self,
@@ -94,7 +94,7 @@ class RunHandle(Attempt):
                 self.home.store.path_of(model_sha256)
             self._write(finish)
         self._clock = None
-        self.log(f"step {index} done")
+        self.log(f"step {index + 1} done")
 
     def finished_steps(self) -> list[StepRecord]:
         """Returns the steps that are done, in order; a resumed run goes on after them."""

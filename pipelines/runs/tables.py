@@ -68,7 +68,13 @@ class RunRow(Base):
         Index("ix_runs_group_number", "group_name", "number"),
         Index("ix_runs_parent", "parent_id"),
         Index("ix_runs_comparable", "model_name", "data_source"),
-        Index("ix_runs_deleted", "deleted"),
+        # Partial: with every run in it, SQLite would take it for the list of living runs and then sort them all.
+        Index(
+            "ix_runs_deleted",
+            "deleted",
+            sqlite_where=text("deleted IS NOT NULL"),
+            postgresql_where=text("deleted IS NOT NULL"),
+        ),
         # One at a time per slot is a promise of the database, not of whoever asks it.
         Index(
             "uq_runs_running_slot",

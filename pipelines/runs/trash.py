@@ -121,7 +121,7 @@ def _freed(session: Session, ids: Iterable[str]) -> dict[str, int]:
         .where(FileRow.run_id.in_(ids), ~held_elsewhere)
         .group_by(FileRow.sha256)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def _sweep(home: Home) -> int:

@@ -55,18 +55,19 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
         name=f"{around.step_index:02d}_{state.made_by.replace(':', '_')}",
         labels=data.classes,
         calibration=calibration_images(data, settings.calibration_images, around.seed),
-        resize=data.resize,
+        resize=data.resize.partition(",")[0],  # the kernel; that it stretches is said in the data notes
         channel_order="grey" if data.channels == 1 else "RGB",
         int8_aware=state.int8_aware,
     )
-    rows, warnings = [], []
-    for place, (format_id, outcome) in enumerate(written.items()):
+    rows: list[dict[str, Any]] = []
+    warnings: list[str] = []
+    for failure in written.failures:
+        rows.append({"format": failure.format, "passed": False, "error": failure.cause})
+        warnings.append(f"{failure.format} could not be written: {failure.cause}")
+    for place, outcome in enumerate(written.artifacts):
+        format_id = outcome.format
         watch.check()
-        watch.progress(place, len(written), f"checking {format_id}")
-        if isinstance(outcome, Exception):
-            rows.append({"format": format_id, "passed": False, "error": str(outcome)})
-            warnings.append(f"{format_id} could not be written: {outcome}")
-            continue
+        watch.progress(place, len(written.artifacts), f"checking {format_id}")
         report = gate(outcome.path, outcome.contract, images, parent_logits, labels)
         record = {
             "format": format_id,
@@ -77,7 +78,7 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
             "passed": report.passed,
             "contract": outcome.contract.as_dict(),
             "notes": list(outcome.notes),
-            "files": {"model": outcome.path, "contract": outcome.contract_path, "selftest": outcome.selftest_path},
+            "files": {"model" if role == "artifact" else role: path for role, path in outcome.files.items()},
         }
         artifact_id = around.handle.add_artifact(around.step_index, record)
         row = {key: record[key] for key in ("format", "name", "gzip_bytes", "sha256", "passed")}
@@ -88,8 +89,8 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
             path = around.handle.home.store.path_of(outcome.sha256)
             label = f"{state.made_by} {format_id}"
             around.artifacts.append(Artifact(artifact_id, format_id, path, outcome.contract, state.model_sha256, label))
-    watch.progress(len(written), len(written), "files checked")
-    return Result(state, {"artifacts": rows}, {"passed": float(sum(row["passed"] for row in rows))}, tuple(warnings))
+    watch.progress(1, 1, "files checked")
+    return Result(state, {"artifacts": rows}, {"passed": float(sum(bool(row["passed"]) for row in rows))}, tuple(warnings))
 
 
 def calibration_images(data: Dataset, count: int, seed: int) -> np.ndarray:

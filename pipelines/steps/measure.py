@@ -39,13 +39,13 @@ def run(state: State, settings: MeasureSettings, around: Surroundings) -> Result
         file_right = found.predictions == test.labels
         against = {}
         for name, sha in (("source_model", item.model_sha256), ("first_model", first_sha)):
-            drop, low, high = paired_difference(file_right, right[sha])
+            drop, low, high = paired_difference(right[sha], file_right)
             against[name] = {
                 "top1_of_model": float(right[sha].mean()),
                 "difference": drop,
                 "low": low,
                 "high": high,
-                "mcnemar_p": mcnemar(file_right, right[sha]),
+                "mcnemar_p": mcnemar(right[sha], file_right).p_value,
             }
         scores = found.as_dict(predictions=False)
         around.handle.add_evaluation(

@@ -90,7 +90,7 @@ def fit(
         watch.log(f"resumed after epoch {report.epochs_done} of {settings.epochs}")
 
     last_checkpoint = time.monotonic()
-    chunk, spent, done_now = 4, 0.0, 0
+    chunk, spent, done_now, traced = 4, 0.0, 0, {False: False, True: False}
     for epoch in range(report.epochs_done, settings.epochs):
         if _stops_early(report, settings):
             report.stopped_early = True
@@ -109,7 +109,9 @@ def fit(
             loss, hits = run_chunk[frozen](images, labels, np.int64(epoch * updates + at))
             total_loss, correct, at = total_loss + float(loss), correct + int(hits), at + size
             elapsed = time.perf_counter() - begun
-            spent, done_now = spent + elapsed, done_now + size
+            if traced[frozen]:  # the first call also builds the graph, which says nothing about the speed
+                spent, done_now = spent + elapsed, done_now + size
+            traced[frozen] = True
             if elapsed < CHUNK_SECONDS / 2:
                 chunk = min(chunk * 2, 256)
             elif elapsed > CHUNK_SECONDS * 2 and chunk > 1:
@@ -119,7 +121,7 @@ def fit(
                 step,
                 settings.epochs * updates,
                 f"{label}: epoch {epoch + 1} of {settings.epochs}",
-                spent / done_now * (settings.epochs * updates - step),
+                spent / done_now * (settings.epochs * updates - step) if done_now else None,
             )
         if hooks.epoch_end:
             hooks.epoch_end()

@@ -64,7 +64,7 @@ def test_integer_answers_become_logits_by_scale_and_zero_point():
 
 
 def test_images_already_divided_are_refused():
-    with pytest.raises(ValueError, match="uint8 pixels 0..255"):
+    with pytest.raises(ValueError, match=r"uint8 pixels 0\.\.255"):
         contract("int8", 1.0, -128).raw_from_pixels(EVERY_PIXEL / np.float32(255))
 
 

@@ -9,7 +9,8 @@ from exports.latency import verdict
 
 
 def test_files_are_measured_side_by_side_with_intervals(artifacts: dict[str, Artifact]):
-    files = [(artifacts[one].path, artifacts[one].contract) for one in ("tflite_int8", "tflite_int16x8", "onnx_float32")]
+    wanted = [artifacts[one] for one in ("tflite_int8", "tflite_int16x8", "onnx_float32")]
+    files = [(artifact.path, artifact.contract) for artifact in wanted]
     seen = []
     report = measure(files, rounds=8, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(number, 8) for number in range(1, 9)]

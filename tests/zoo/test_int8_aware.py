@@ -38,7 +38,7 @@ def trained() -> Callable[[str], Any]:
             model = zoo.build(name, width=0.25, resolution=SIDE, classes=CLASSES, channels=1, dropout=0.0)
             model.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
             images, labels = striped_images(768, seed=0)
-            model.fit(images, labels, batch_size=32, epochs=4, verbose=0)
+            model.fit(images, labels, batch_size=32, epochs=3, verbose=0)
             made[name] = model
         return made[name]
 

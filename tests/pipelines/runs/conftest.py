@@ -13,7 +13,7 @@ RECIPE = {
 }
 
 
-@pytest.fixture()
+@pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.delenv("LITESMITH_DATABASE", raising=False)
     opened = Home.open(tmp_path / "home")
@@ -21,12 +21,12 @@ def home(tmp_path, monkeypatch):
     opened.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def registry(home):
     return Registry(home)
 
 
-@pytest.fixture()
+@pytest.fixture
 def make(registry):
     """Makes a run; `make(name="a", parent=id)`."""
 
@@ -36,7 +36,7 @@ def make(registry):
     return make_run
 
 
-@pytest.fixture()
+@pytest.fixture
 def start(home, make):
     """Makes a run, unless given one, and gives the handle of its next attempt, as a worker in this process has it."""
     queue = Queue(home)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from pipelines.runs import DiskFull, Home, Registry
 
 
-@pytest.fixture()
+@pytest.fixture
 def locker(home):
     """Starts a second process that holds the database exclusively for some seconds; returns when it holds it."""
     started = []

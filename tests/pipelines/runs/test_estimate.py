@@ -12,7 +12,7 @@ from pipelines.runs.tables import StepRow
 from .conftest import RECIPE
 
 
-@pytest.fixture()
+@pytest.fixture
 def trained(home, start):
     def run(seconds, epochs=2):
         handle = start()

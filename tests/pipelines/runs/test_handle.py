@@ -11,7 +11,7 @@ from pipelines.jobs.queue import Queue
 from pipelines.runs import Cancelled, LostAttempt, states
 
 
-@pytest.fixture()
+@pytest.fixture
 def again(home, start):
     """Ends a handle's attempt as if its worker had died and gives the next attempt's handle."""
 

@@ -16,7 +16,7 @@ from pipelines.runs.process import this_process
 from pipelines.runs.store import ArtifactStore
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path):
     return ArtifactStore(tmp_path / "files")
 
@@ -135,11 +135,13 @@ def test_a_file_size_limit_counts_as_no_room(tmp_path):
 
 
 def test_a_wrapped_no_space_error_is_recognised():
-    try:
+    def save():
         try:
             raise OSError(28, "No space left on device")
         except OSError as error:
             raise RuntimeError("cannot write checkpoint") from error
-    except RuntimeError as wrapped:
-        assert is_no_room(wrapped)
+
+    with pytest.raises(RuntimeError) as wrapped:
+        save()
+    assert is_no_room(wrapped.value)
     assert not is_no_room(RuntimeError("something else"))

@@ -47,7 +47,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("number", name="uq_runs_number"),
     )
     op.create_index("ix_runs_comparable", "runs", ["model_name", "data_source"], unique=False)
-    op.create_index("ix_runs_deleted", "runs", ["deleted"], unique=False)
+    op.create_index(
+        "ix_runs_deleted",
+        "runs",
+        ["deleted"],
+        unique=False,
+        sqlite_where=sa.text("deleted IS NOT NULL"),
+        postgresql_where=sa.text("deleted IS NOT NULL"),
+    )
     op.create_index("ix_runs_group_number", "runs", ["group_name", "number"], unique=False)
     op.create_index("ix_runs_parent", "runs", ["parent_id"], unique=False)
     op.create_index("ix_runs_queue", "runs", ["state", "slot", "position"], unique=False)

@@ -1,0 +1,30 @@
+"""The catalogue of commands, in the order the help shows them."""
+
+from __future__ import annotations
+
+from pipelines.commands.change import CANCEL, CLONE, DELETE, RENAME, RESTORE, RESUME
+from pipelines.commands.command import Command
+from pipelines.commands.compare import COMMAND as COMPARE
+from pipelines.commands.cost import COMMAND as COST
+from pipelines.commands.data import COMMAND as DATA
+from pipelines.commands.demo import COMMAND as DEMO
+from pipelines.commands.estimate import COMMAND as ESTIMATE
+from pipelines.commands.evaluate import COMMAND as EVALUATE
+from pipelines.commands.export import COMMAND as EXPORT
+from pipelines.commands.measure import COMMAND as MEASURE
+from pipelines.commands.methods import COMMAND as METHODS
+from pipelines.commands.replay import COMMAND as REPLAY
+from pipelines.commands.run import COMMAND as RUN
+from pipelines.commands.runs import COMMAND as RUNS
+from pipelines.commands.show import COMMAND as SHOW
+from pipelines.commands.submit import COMMAND as SUBMIT
+from pipelines.commands.work import SUPERVISE, WORK
+from pipelines.commands.zoo_list import COMMAND as ZOO
+
+COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        ZOO, COST, METHODS, DATA, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE, RENAME, DELETE,
+        RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, DEMO, WORK, SUPERVISE,
+    )
+}  # fmt: skip

@@ -1,0 +1,27 @@
+"""`submit RECIPE`: queues a recipe; the supervisor executes it, whatever happens to this terminal."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pipelines.commands.command import Command
+from pipelines.commands.recipe_arguments import add_recipe_arguments, recipe_from
+from pipelines.jobs import LocalExecutor
+from pipelines.runs import Home, Registry
+from pipelines.start import record
+
+
+def run(asked: argparse.Namespace) -> dict[str, Any]:
+    home = Home.open()
+    registry = Registry(home)
+    started = record(registry, recipe_from(asked), queue=True)
+    states = {run_id: LocalExecutor(home).submit(run_id) for run_id in started.runs}
+    return {"run": started.runs[0], "runs": list(started.runs), "group": started.group, "state": states[started.runs[0]]}
+
+
+def show(document: dict[str, Any]) -> str:
+    return f"queued {', '.join(document['runs'])}; `python -m pipelines show {document['run']}` follows it"
+
+
+COMMAND = Command("submit", "queue a recipe and return at once", add_recipe_arguments, run, show)

@@ -1,0 +1,33 @@
+"""Turns a recipe into recorded runs: one, or one group for a grid."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from pipelines.recipes import Recipe
+from pipelines.runs import Registry
+
+
+@dataclass(frozen=True)
+class Started:
+    """The runs a recipe became; `group` is None for a single run."""
+
+    runs: tuple[str, ...]
+    group: str | None
+
+
+def record(registry: Registry, recipe: Recipe, *, queue: bool) -> Started:
+    """Records one run per combination of the recipe's grid. ValueError for a recipe without steps."""
+    if not recipe.steps:
+        raise ValueError("the recipe has no steps; a first one would be `- train: {epochs: 20}`")
+    plans = recipe.expand()
+    group = f"{recipe.name} {secrets.token_hex(2)}" if len(plans) > 1 else None
+    parent = recipe.start.removeprefix("run:") if recipe.start else None
+    runs = tuple(
+        registry.create(
+            plan.as_dict(), name=plan.name, seed=plan.seed, group=group, parent=parent, queue=queue, sha256=plan.sha256
+        )
+        for plan in plans
+    )
+    return Started(runs, group)

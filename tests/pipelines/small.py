@@ -1,0 +1,38 @@
+"""The smallest real thing: 200 digits at 8 pixels, and models of a few thousand weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipelines.data import Dataset, open_dataset
+
+
+@cache
+def digits(folder: Path, images: int = 256) -> Dataset:
+    """Digits at 8x8 with only `images` training images (they lie in seeded order, so the first are a fair mix)."""
+    data = open_dataset("digits", resolution=8, cache=folder)
+    train = data.splits["train"]
+    part = dataclasses.replace(train, images=train.images[:images], labels=train.labels[:images], ids=train.ids[:images])
+    return dataclasses.replace(data, splits={**data.splits, "train": part})
+
+
+def network(dropout: float = 0.0) -> Any:
+    """Two blocks in the zoo's own words, about 1,700 weights: quick to trace, with everything a real network has."""
+    from zoo import layers
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 1), name="image")
+    x = layers.conv(image, 16, 3, name="stem_conv", stride=2)
+    x = layers.relu6(layers.norm(x, name="stem_norm"), name="stem_relu6")
+    x = layers.depthwise(x, name="stage1_1_depthwise_conv")
+    x = layers.relu6(layers.norm(x, name="stage1_1_depthwise_norm"), name="stage1_1_depthwise_relu6")
+    x = layers.conv(x, 32, name="stage1_1_pointwise_conv")
+    x = layers.relu6(layers.norm(x, name="stage1_1_pointwise_norm"), name="stage1_1_pointwise_relu6")
+    x = layers.conv(x, 32, name="stage1_2_pointwise_conv")
+    x = layers.relu6(layers.norm(x, name="stage1_2_pointwise_norm"), name="stage1_2_pointwise_relu6")
+    x = layers.dropout(layers.flatten(x, name="flatten"), dropout, name="head_dropout")
+    return keras.Model(image, layers.dense(x, 10, name="logits"))
