@@ -60,15 +60,18 @@ def curves(
     share: bool = False,
 ) -> go.Figure:
     """Lines over epochs: (phase, split) -> (epoch, value) points. Validation is drawn solid, training dotted."""
-    figure = _figure(colours, 270, title)
     phases = list(dict.fromkeys(phase for phase, _ in series))
+    figure = _figure(colours, 270, title if len(phases) == 1 else f"{title} (dotted: training)")
     for (phase, split), points in series.items():
         ordered = sorted(points)
-        name = split if len(phases) == 1 else f"{phase}, {split}"
+        alone = len(phases) == 1
+        name = split if alone else f"{phase}, {split}"
         figure.add_scatter(
             x=[x for x, _ in ordered],
             y=[y for _, y in ordered],
-            name=name,
+            name=split if alone else phase,
+            showlegend=alone or split == "validation",
+            legendgroup=name if alone else phase,
             mode="lines+markers" if len(ordered) < 60 else "lines",
             marker={"size": 5},
             hovertemplate="epoch %{x:.0f}: %{y:.4g}<extra>" + name + "</extra>",
@@ -86,7 +89,7 @@ def curves(
 def tradeoff(rows: Sequence[Mapping[str, Any]], over: str, colours: Colours, *, cap: float | None = None) -> go.Figure:
     """Accuracy over latency (`over="latency_ms"`) or bytes, with 95 % bars, the Pareto front and an optional cap."""
     timed = over == "latency_ms"
-    title = f"Accuracy over latency ({words.WHERE_MEASURED})" if timed else "Accuracy over size"
+    title = "Accuracy over latency" if timed else "Accuracy over size"
     figure = _figure(colours, 380, title=title)
     shown = [row for row in rows if row.get("top1") is not None and row.get(over) is not None]
     scale = 1.0 if timed else 1000.0
@@ -145,7 +148,9 @@ def tradeoff(rows: Sequence[Mapping[str, Any]], over: str, colours: Colours, *, 
             line={"color": colours.predicted, "width": 2, "dash": "dot"},
             annotation={"text": "cap", "font": {"color": colours.predicted}},
         )
-    figure.update_xaxes(title="ms per image" if timed else "kB of the file", rangemode="tozero")
+    figure.update_xaxes(
+        title_text=f"ms per image, {words.WHERE_MEASURED}" if timed else "kB of the file", rangemode="tozero"
+    )
     figure.update_yaxes(title_text="top-1 on the test images", tickformat=".1%")
     return figure
 
@@ -181,7 +186,7 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: st
         hovertemplate="true %{y}, answered %{x}: %{customdata} images<extra></extra>",
     )
     figure.update_xaxes(
-        title="answer", type="category", showgrid=False, tickangle=-45 if max(map(len, classes)) > 3 else 0
+        title_text="answer", type="category", showgrid=False, tickangle=-45 if max(map(len, classes)) > 3 else 0
     )
     figure.update_yaxes(title_text="true class", type="category", autorange="reversed", showgrid=False)
     return figure

@@ -32,7 +32,11 @@ def compared(registry: Registry, ids: list[str], baseline: str | None) -> list[d
 def _rows(
     _registry: Registry, home: str, stamp: tuple[Any, ...], ids: tuple[str, ...], baseline: str | None
 ) -> list[dict[str, Any]]:
-    return rows(_registry, list(ids), baseline)
+    found = rows(_registry, list(ids), baseline)
+    if len({row["run"] for row in found}) == 1:
+        for row in found:  # the run's name on every line says nothing
+            row["label"] = row["label"].removeprefix(f"{row['run_name']} · ")
+    return found
 
 
 def plain_table(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -48,11 +52,11 @@ def plain_table(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 if base
                 else words.points(row.get("diff"), row.get("diff_low"), row.get("diff_high")),
                 "size": words.size(row["bytes"]),
-                "gzip": words.size(row["gzip_bytes"]),
                 "time": words.milliseconds(row["latency_ms"]),
                 "time ratio": "baseline"
                 if base
                 else words.times(row.get("ratio"), row.get("ratio_low"), row.get("ratio_high"), row.get("stable")),
+                "gzip": words.size(row["gzip_bytes"]),
                 "gate": "passed" if row["passed"] else "REFUSED",
                 "note": "; ".join(notes(row)),
             }

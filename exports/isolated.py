@@ -50,10 +50,12 @@ def run_isolated(
         job_path, reports, output = (Path(scratch) / name for name in ("job.json", "reports.jsonl", "log.txt"))
         job_path.write_text(json.dumps({**job, "reports": str(reports), "memory_bytes": memory_bytes}), "utf-8")
         with output.open("wb") as sink:
+            # Converters walk over sets of names; a fixed hash seed makes their files the same in every process.
+            environment = {**os.environ, "TMPDIR": scratch, "PYTHONHASHSEED": "0"}
             child = subprocess.Popen(
                 [sys.executable, "-m", "exports.child", str(job_path)],
                 stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
-                cwd=Path(__file__).parent.parent, env={**os.environ, "TMPDIR": scratch},
+                cwd=Path(__file__).parent.parent, env=environment,
             )
             cause = _watch(child, timeout_s, memory_bytes)
         log = output.read_text("utf-8", "replace")

@@ -1,8 +1,8 @@
 """Keras models on disk: `.keras` for plain models, `.h5` for int8-aware ones.
 
 Equal models give equal bytes: the optimiser is left out and the date of saving is fixed, so that a replayed run can be
-compared by hash. An int8-aware model saved as `.keras` does not load again (tfmot 0.8.1 with tf_keras 2.21: the number of variables
-differs), as `.h5` inside tfmot's scope it does. Only files Litesmith wrote itself are opened here.
+compared by hash. An int8-aware model saved as `.keras` does not load again (tfmot 0.8.1 with tf_keras 2.21: the number
+of variables differs), as `.h5` inside tfmot's scope it does. Only files Litesmith wrote itself are opened here.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def execute(handle: Any) -> None:
     recipe = Recipe.of(handle.recipe)
     handle.progress(0, 0, 1, f"opening {recipe.data.source}")
     data = open_data(recipe, handle.home)
-    handle.log(f"{data.source}: {', '.join(f'{len(part.labels)} {name}' for name, part in data.splits.items())} images, "
+    handle.log(f"{data.source}: {', '.join(f'{len(part)} {name}' for name, part in data.splits.items())} images, "
                f"{len(data.classes)} classes, {data.resolution[0]}x{data.resolution[1]}x{data.channels}")  # fmt: skip
     session.open_session(handle.seed)
     finished = {record.index: record for record in handle.finished_steps()}

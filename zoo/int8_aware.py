@@ -112,7 +112,7 @@ def warm_ranges(float_model: keras.Model, quantised: keras.Model, images: np.nda
     left = []
     for layer in quantised.layers:
         if type(layer).__name__ == "QuantizeLayer":
-            # Its variables carry its own name, which Keras numbers in every process: quantize_layer, quantize_layer_1 ...
+            # Its variables carry its own name, and Keras numbers it: quantize_layer, quantize_layer_1, ...
             _assign(layer, (float(images.min()), float(images.max())), (layer.name,))
         elif hasattr(layer, "quantize_config"):
             inner = layer.layer.name

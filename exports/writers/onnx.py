@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from exports.writers.source import Source
+from exports.writers.source import PIXEL, Source
 
 OPSET = 17
 COUNTED = re.compile(r"__\d+")
@@ -33,10 +33,10 @@ def write(source: Source, format_id: str, path: Path) -> list[str]:
     from zoo.keras import tf
 
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
-    model = source.raw_pixels(batch=None)
+    model = source.model
     _unjit_grouped_convolutions(model)
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image")]
-    traced = tf.function(lambda image: model(image, training=False), autograph=False)
+    traced = tf.function(lambda image: model(image * PIXEL, training=False), autograph=False)
     graph, _ = tf2onnx.convert.from_function(traced, input_signature=signature, opset=OPSET)
     _settle_names(graph)
     onnx.checker.check_model(graph, full_check=True)
@@ -51,30 +51,30 @@ def _unjit_grouped_convolutions(model: Any) -> None:
 
 
 def _settle_names(graph: Any) -> None:
-    """Name the answer `logits` and the free dimension `batch`, and number the inner names from zero.
+    """Name the answer `logits` and the free dimension `batch`, and number constants and inner names from zero.
 
-    tf2onnx counts its names (`const_fold_opt__12`) through the whole process, so the same model would otherwise give
-    other bytes depending on what was converted before it.
+    tf2onnx counts its names (`const_fold_opt__12`) through the whole process and calls a shared constant after any of
+    its users, so the same model would otherwise give other bytes depending on what was converted before it.
     """
     inner = graph.graph
+    constants = {constant.name for constant in inner.initializer}
     names: dict[str, str] = {"": "", inner.output[0].name: "logits"}
 
     def settled(name: str) -> str:
         if name not in names:
-            names[name] = f"{COUNTED.sub('', name)}__{len(names)}" if COUNTED.search(name) else name
+            plain = "constant" if name in constants else COUNTED.sub("", name)
+            names[name] = name if plain == name else f"{plain}__{len(names)}"
         return names[name]
 
+    inner.doc_string = ""
     inner.output[0].name = "logits"
     for node in inner.node:
         node.input[:] = [settled(name) for name in node.input]
         node.output[:] = [settled(name) for name in node.output]
         node.name = settled(node.name)
-    constants = sorted(inner.initializer, key=lambda constant: settled(constant.name))
-    for constant in constants:
+    for constant in inner.initializer:
         constant.name = settled(constant.name)
-    constants = [type(constant).FromString(constant.SerializeToString()) for constant in constants]
-    del inner.initializer[:]
-    inner.initializer.extend(constants)
+    inner.initializer.sort(key=lambda constant: constant.name)
     for value in (inner.input[0], inner.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     # Shapes noted for inner tensors may still speak of the old symbol; they are derived again by every reader.

@@ -47,11 +47,11 @@ class Source:
         image = keras.Input(self.model.input_shape[1:], batch_size=1, name="image")
         return keras.Model(image, self.model(image, training=False), name="static")
 
-    def raw_pixels(self, batch: int | None = 1) -> keras.Model:
-        """The model fed 0..255, with the given batch."""
+    def raw_pixels(self) -> keras.Model:
+        """The model with batch 1, fed 0..255."""
         from zoo.keras import keras
 
-        image = keras.Input(self.model.input_shape[1:], batch_size=batch, name="image")
+        image = keras.Input(self.model.input_shape[1:], batch_size=1, name="image")
         unit = keras.layers.Rescaling(PIXEL, name="pixels_to_unit")(image)
         return keras.Model(image, self.model(unit, training=False), name="raw_pixels")
 

@@ -62,7 +62,11 @@ class LocalExecutor(_Recorded):
     """Queues runs for this machine's supervisor. Closing the caller changes nothing."""
 
     def submit(self, run_id: str) -> str:
-        if self.status(run_id) != states.QUEUED:
+        """Queues the run, unless it is already queued or running, and sees to it that somebody looks after the queue.
+
+        Raises ValueError for a run that is done.
+        """
+        if self.status(run_id) not in (states.QUEUED, states.RUNNING):
             self.queue.resume(run_id)
         ensure_supervisor(self.home)
         return self.status(run_id)

@@ -99,7 +99,6 @@ class Queue:
         Refuses while another run holds the slot. Until the worker names itself (`begin`) the claim lasts for
         `lease_s`; a caller that is itself the worker gives its mark at once.
         """
-        now = time.time()
         if run_id is None:
             wanted = (
                 select(RunRow.id)
@@ -114,30 +113,31 @@ class Queue:
             chosen = (RunRow.id == run_id) & waiting & RunRow.deleted.is_(None)
         busy = aliased(RunRow)
         slot_is_busy = select(busy.id).where(busy.state == states.RUNNING, busy.slot == RunRow.slot).exists()
-        statement = (
-            update(RunRow)
-            .where(chosen, ~slot_is_busy)
-            .values(
-                state=states.RUNNING,
-                attempt=RunRow.attempt + 1,
-                started=func.coalesce(RunRow.started, now),
-                finished=None,
-                cancel_asked=None,
-                error=None,
-                error_kind=None,
-                progress=None,
-                lease=now + lease_s,
-                heartbeat=now if worker else None,
-                worker_host=worker.host if worker else host_name(),
-                worker_pid=worker.pid if worker else None,
-                worker_created=worker.created if worker else None,
-                foreground=worker is not None,
-            )
-            .returning(RunRow.id, RunRow.attempt)
-            .execution_options(synchronize_session=False)
-        )
 
         def take(session: Session) -> Claim | None:
+            now = time.time()  # within the transaction: after whatever it had to wait for
+            statement = (
+                update(RunRow)
+                .where(chosen, ~slot_is_busy)
+                .values(
+                    state=states.RUNNING,
+                    attempt=RunRow.attempt + 1,
+                    started=func.coalesce(RunRow.started, now),
+                    finished=None,
+                    cancel_asked=None,
+                    error=None,
+                    error_kind=None,
+                    progress=None,
+                    lease=now + lease_s,
+                    heartbeat=now if worker else None,
+                    worker_host=worker.host if worker else host_name(),
+                    worker_pid=worker.pid if worker else None,
+                    worker_created=worker.created if worker else None,
+                    foreground=worker is not None,
+                )
+                .returning(RunRow.id, RunRow.attempt)
+                .execution_options(synchronize_session=False)
+            )
             row = session.execute(statement).one_or_none()
             return Claim(row.id, row.attempt) if row else None
 
@@ -264,13 +264,14 @@ class Queue:
             return [run_of(row) for row in session.scalars(query)]
 
     def _end(self, run_id: str, attempt: int, **values: Any) -> bool:
-        return self._change(run_id, attempt, finished=time.time(), worker_pid=None, lease=None, **values)
+        return self._change(run_id, attempt, now="finished", worker_pid=None, lease=None, **values)
 
-    def _change(self, run_id: str, attempt: int, **values: Any) -> bool:
-        statement = _owned(run_id, attempt).values(**values)
+    def _change(self, run_id: str, attempt: int, *, now: str | None = None, **values: Any) -> bool:
+        """Changes a run if the attempt is in charge, and notes the time of that in the column `now`."""
 
         def change(session: Session) -> bool:
-            result = session.execute(statement)
+            when = {now: time.time()} if now else {}
+            result = session.execute(_owned(run_id, attempt).values(**values, **when))
             assert isinstance(result, CursorResult)
             return result.rowcount == 1
 

@@ -78,11 +78,11 @@ class Attempt:
 
     def _write(self, work: Callable[[Session], T]) -> T:
         """Runs `work` in a transaction that this attempt owns the run in. Raises LostAttempt."""
-        now = time.time()
         own = update(RunRow).where(RunRow.id == self.id, RunRow.attempt == self.attempt, RunRow.state == states.RUNNING)
 
         def guarded(session: Session) -> T:
             # The update also takes the row's lock, so ownership cannot change before this transaction ends.
+            now = time.time()
             owned = session.execute(own.values(heartbeat=now, lease=now + LEASE_S))
             if owned.rowcount != 1:  # type: ignore[attr-defined]
                 self.lost.set()

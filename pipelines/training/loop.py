@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,8 @@ def fit(
         frozen = epoch >= hooks.freeze_norms_after * settings.epochs
         _reset_layer_noise(model, seed, epoch)
         order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(len(train.labels))[: updates * batch]
-        total_loss, correct, at = 0.0, 0, 0
+        losses: list[float] = []
+        correct, at = 0, 0
         while at < updates:
             watch.check()
             begun = time.perf_counter()
@@ -106,8 +108,9 @@ def fit(
             picked = order[at * batch : (at + size) * batch]
             images = train.images[picked].reshape(size, batch, *train.images.shape[1:])
             labels = train.labels[picked].reshape(size, batch)
-            loss, hits = run_chunk[frozen](images, labels, np.int64(epoch * updates + at))
-            total_loss, correct, at = total_loss + float(loss), correct + int(hits), at + size
+            chunk_losses, hits = run_chunk[frozen](images, labels, np.int64(epoch * updates + at))
+            losses += chunk_losses.numpy().tolist()
+            correct, at = correct + int(hits), at + size
             elapsed = time.perf_counter() - begun
             if traced[frozen]:  # the first call also builds the graph, which says nothing about the speed
                 spent, done_now = spent + elapsed, done_now + size
@@ -125,7 +128,7 @@ def fit(
             )
         if hooks.epoch_end:
             hooks.epoch_end()
-        row = {"train_loss": total_loss / updates, "train_top1": correct / (updates * batch)}
+        row = {"train_loss": fmean(losses), "train_top1": correct / (updates * batch)}
         row["validation_loss"], row["validation_top1"] = score(validation)
         row["learning_rate"] = float(optimizer.learning_rate)
         if not np.isfinite(row["train_loss"]):
@@ -212,7 +215,8 @@ def _chunk_runner(
             ]
         )
         def run(images: Any, labels: Any, first: Any) -> Any:
-            loss_sum, hits = tf.constant(0.0), tf.constant(0, tf.int64)
+            losses = tf.TensorArray(tf.float32, size=tf.shape(images)[0])
+            hits = tf.constant(0, tf.int64)
             for index in tf.range(tf.shape(images)[0]):
                 step = first + tf.cast(index, tf.int64)
                 if hooks.update is not None:
@@ -227,10 +231,10 @@ def _chunk_runner(
                     if model.losses:
                         loss += tf.add_n(model.losses)
                 optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-                loss_sum += loss
+                losses = losses.write(index, loss)
                 guessed, wanted = tf.argmax(logits, 1), tf.argmax(targets, 1)
                 hits += tf.reduce_sum(tf.cast(guessed == wanted, tf.int64))
-            return loss_sum, hits
+            return losses.stack(), hits
 
         def call(*arguments: Any) -> Any:
             with _norms(model, frozen):

@@ -257,6 +257,7 @@ def test_ensure_starts_one_detached_supervisor_that_leaves_when_idle(home, make,
     assert stop_supervisor(home) is False
 
 
+@pytest.mark.slow
 def test_a_run_submitted_while_the_supervisor_leaves_is_still_started(home, make, reaches, supervise):
     """Submitting and leaving meet again and again; nobody may end up waiting."""
     for _ in range(4):
@@ -273,6 +274,7 @@ def test_a_supervisor_whose_home_is_deleted_leaves(home, supervise):
     assert process.wait(timeout=10) is not None
 
 
+@pytest.mark.slow
 def test_a_stopped_supervisor_leaves_its_worker_running(home, registry, make, supervise, counted):
     run_id = make(counting(400))
     supervise()

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from pipelines.jobs import InlineExecutor
+from pipelines.jobs import InlineExecutor, LocalExecutor
 from pipelines.jobs.worker import work
 from pipelines.runs import DiskFull, LostAttempt, RunHandle
 
@@ -157,3 +157,14 @@ def test_a_run_that_is_done_is_not_executed_again(home, make):
     run_inline(home, run_id, lambda handle: None)
     with pytest.raises(ValueError, match="is done; clone it"):
         run_inline(home, run_id, lambda handle: None)
+
+
+def test_submitting_a_run_that_already_started_is_no_error(home, queue, make, monkeypatch):
+    monkeypatch.setattr("pipelines.jobs.executor.ensure_supervisor", lambda home: True)
+    run_id = make(queue=False)
+    assert LocalExecutor(home).submit(run_id) == "queued"
+    claim = queue.claim()
+    assert LocalExecutor(home).submit(run_id) == "running"
+    queue.finish(run_id, claim.attempt)
+    with pytest.raises(ValueError, match="is done"):
+        LocalExecutor(home).submit(run_id)

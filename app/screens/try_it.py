@@ -157,7 +157,7 @@ if not files:
     st.info(
         "No file to try yet, or none picked. Files appear here once they passed their gate.", icon=":material/inbox:"
     )
-    st.page_link("pages/start.py", label="Make one from the demo set", icon=":material/bolt:")
+    st.page_link("screens/start.py", label="Make one from the demo set", icon=":material/bolt:")
 else:
     way = st.segmented_control(
         "Picture",

@@ -181,7 +181,7 @@ def show(chosen: list[str]) -> None:
         hide_index=True,
         height="content",
         alt="Files with accuracy, size and time, and differences to the baseline",
-        column_config={"file": st.column_config.TextColumn(width="large", pinned=False)},
+        column_config={"file": st.column_config.TextColumn(width=220)},
     )
     timed = next((row["machine"] for row in rows if row.get("machine")), None)
     where = f" Timed on {words.WHERE_MEASURED} ({timed.get('cpu', 'this machine')})." if timed else ""
@@ -239,7 +239,7 @@ st.markdown("Written files side by side. What cannot be told apart is called tha
 known = finished_runs(registry())
 if not known:
     st.info("Nothing to compare yet: no run has finished with a file.", icon=":material/inbox:")
-    st.page_link("pages/start.py", label="Make the first files from the demo set", icon=":material/bolt:")
+    st.page_link("screens/start.py", label="Make the first files from the demo set", icon=":material/bolt:")
     on_the_command_line(line("compare", "RUN"))
 else:
     chosen = pick(known)

@@ -209,7 +209,7 @@ with right:
                 st.rerun()
             if st.button("Use this in Build", type="primary", icon=":material/construction:"):
                 use_in_build(choice)
-                st.switch_page("pages/build.py")
+                st.switch_page("screens/build.py")
 
 if found is not None:
     st.session_state[KEPT] = choice.as_dict()

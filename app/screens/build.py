@@ -318,7 +318,7 @@ with right:
             with guarded("starting"):
                 ids = submit(recipe)
             if ids:
-                st.switch_page("pages/runs.py", query_params={"run": ids[0]})
+                st.switch_page("screens/runs.py", query_params={"run": ids[0]})
         with guarded("the estimate"):
             estimate(recipe)
         text = recipe.dump()

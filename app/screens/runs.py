@@ -35,7 +35,7 @@ def history() -> None:
     if not found:
         st.info("No run matches." if search or state else "No runs yet.", icon=":material/inbox:")
         if not (search or state):
-            st.page_link("pages/start.py", label="Make the first one from the demo set", icon=":material/bolt:")
+            st.page_link("screens/start.py", label="Make the first one from the demo set", icon=":material/bolt:")
         return
     chosen = st.query_params.get("run")
     picked = st.dataframe(
@@ -124,7 +124,7 @@ def actions(run: Run) -> None:
         if st.button("Open in Build", icon=":material/construction:", key="runs.build"):
             with guarded("opening in Build"):
                 draft.current().load(Recipe.of(run.recipe))
-                st.switch_page("pages/build.py")
+                st.switch_page("screens/build.py")
         with st.popover("Rename", icon=":material/edit:"), st.form("runs.rename", border=False):
             name = st.text_input("New name", run.name, max_chars=120)
             if st.form_submit_button("Rename"):
@@ -222,12 +222,12 @@ def files(run: Run) -> None:
                 download(item, "Download", f"runs.{item.id}")
     with st.container(horizontal=True):
         st.page_link(
-            "pages/export.py",
+            "screens/export.py",
             label="Gate, contract and more formats",
             icon=":material/inventory_2:",
             query_params={"run": run.id},
         )
-        st.page_link("pages/compare.py", label="Compare", icon=":material/scatter_plot:", query_params={"of": run.id})
+        st.page_link("screens/compare.py", label="Compare", icon=":material/scatter_plot:", query_params={"of": run.id})
 
 
 def disk() -> None:

@@ -179,7 +179,7 @@ st.markdown("Every file here was run and compared with its model before it is of
 known = {run.id: run for run in registry().list(state="done", limit=200)}
 if not known:
     st.info("Nothing to export yet: no run has finished.", icon=":material/inbox:")
-    st.page_link("pages/start.py", label="Make the first int8 file from the demo set", icon=":material/bolt:")
+    st.page_link("screens/start.py", label="Make the first int8 file from the demo set", icon=":material/bolt:")
     on_the_command_line(line("export", "RUN", "--format", "tflite_int8"))
 else:
     asked = st.query_params.get("run")

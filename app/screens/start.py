@@ -46,23 +46,23 @@ def show_run(run: Run) -> None:
         if run.is_final:
             with st.container(horizontal=True):
                 st.page_link(
-                    "pages/runs.py", label="Curves and log", icon=":material/list_alt:", query_params={"run": run.id}
+                    "screens/runs.py", label="Curves and log", icon=":material/list_alt:", query_params={"run": run.id}
                 )
                 if run.state == "done":
                     st.page_link(
-                        "pages/try_it.py",
+                        "screens/try_it.py",
                         label="Try it on an image",
                         icon=":material/photo_camera:",
                         query_params={"run": run.id},
                     )
                     st.page_link(
-                        "pages/compare.py",
+                        "screens/compare.py",
                         label="Compare its files",
                         icon=":material/scatter_plot:",
                         query_params={"of": run.id},
                     )
                     st.page_link(
-                        "pages/export.py",
+                        "screens/export.py",
                         label="More formats",
                         icon=":material/inventory_2:",
                         query_params={"run": run.id},
@@ -105,7 +105,7 @@ def my_images() -> None:
         plan["name"] = words.source_name(source).removesuffix(".zip")[:40]
         plan["data"] |= {"source": source, "resolution": 64}
         draft.current().load(Recipe.of(plan))
-        st.switch_page("pages/build.py")
+        st.switch_page("screens/build.py")
 
 
 def open_recipe() -> None:
@@ -134,7 +134,7 @@ def open_recipe() -> None:
             st.rerun()
         if st.button("Open in Build", icon=":material/construction:", key="start.build"):
             draft.current().load(chosen)
-            st.switch_page("pages/build.py")
+            st.switch_page("screens/build.py")
 
 
 st.title("Litesmith")
@@ -155,7 +155,7 @@ if shown is None or shown.is_final:
     if not again:
         st.caption(
             "Trains a small network on 1,797 real scans of handwritten digits on this machine, writes an int8 file, "
-            "proves it on images kept aside. Well under two minutes; no account, no network."
+            "proves it on images kept aside. About a minute on two free cores; no account, no network."
         )
 if shown is not None:
     show_run(shown)

@@ -1,0 +1,1 @@
+"""The manual. The tables in it are written by `docs.generate`."""

@@ -1,0 +1,343 @@
+"""Writes the tables of the manual out of the catalogues: `python -m docs.generate`, with `--check` only compares them.
+
+What is typed by hand lies in the other Markdown files. No TensorFlow here: everything is read from declarations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import inspect
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from annotated_types import Lt
+
+import zoo
+from exports import FORMATS, LIMITS, Format
+from pipelines.__main__ import parser
+from pipelines.commands import COMMANDS
+from pipelines.data import SOURCES
+from pipelines.data.limits import MEGABYTE, USUAL
+from pipelines.methods import METHODS
+from pipelines.recipes import MAX_GRID, READY_MADE, DataSettings, Grid, ModelSettings, Recipe, ready_made
+from pipelines.settings import Field, Settings, fields_of
+from pipelines.steps import STEPS, default_method
+from pipelines.steps.export import INT8_AWARE_FORMATS
+
+FOLDER = Path(__file__).parent
+MARK = "<!-- Written by `make docs`. Change the code it comes from, not this file. -->\n"
+COLUMNS = "100"  # argparse would otherwise fold its lines to the width of the terminal
+COUNTED = ("params", "trainable", "macs", "peak int8")  # what `counts` gives
+
+
+def architectures() -> str:
+    """What the zoo holds and what each member costs."""
+    overview = [
+        (f"[{entry.title}](#{entry.name})", f"`{entry.name}`", entry.source, widths_of(entry), *counts(entry.name, 1.0))
+        for entry in zoo.ARCHITECTURES.values()
+    ]
+    parts = [
+        "# Architectures",
+        "Counts are this project's own, summed over the network's description at width 1.0, 224 x 224 x 3 pixels and "
+        "1,000 classes; `python -m pipelines cost NAME` gives them for any other choice. *Published widths* are those "
+        "of the paper; every width that the rounding rule of the family allows works as well. Where a paper or a "
+        "reference implementation gives a count, `tests/zoo/test_golden.py` compares ours with it and names "
+        "the source.",
+        "- **params**: all weights, BatchNorm statistics included; **trainable** leaves those out.\n"
+        "- **macs**: multiply-adds of convolutions and dense layers for one image.\n"
+        "- **peak int8**: the most activation bytes alive at once in an int8 file, by our model of a runtime that "
+        "folds norms and ReLUs away. Predicted, not measured.",
+        table(("title", "name", "source", "published widths", *COUNTED), overview, right=4),
+    ]
+    for entry in zoo.ARCHITECTURES.values():
+        parts += [f"## {entry.name}", f"**{entry.title}.** {entry.summary} Source: {entry.source}."]
+        remarks = inspect.getdoc(sys.modules[entry.features.__module__]) or ""
+        if "\n\n" in remarks:
+            parts.append(remarks.partition("\n\n")[2])
+        sides = ", ".join(map(str, entry.resolutions))
+        usual = f"Usual resolutions: {sides} pixels (default {entry.default_resolution})"
+        parts.append(f"{usual}; small inputs get smaller strides.")
+        per_width = [(f"{width:g}", *counts(entry.name, width)) for width in entry.widths]
+        parts.append(table(("width", *COUNTED), per_width, right=0))
+        options = [(f"`{option.name}`", str(option.default), offered(option), option.help) for option in entry.options]
+        parts.append(table(("option", "default", "allowed", "what it does"), options))
+    return page(parts)
+
+
+def methods() -> str:
+    """Steps and methods with every setting."""
+    parts = [
+        "# Steps and methods",
+        "A recipe is a list of steps. Each takes the model of the step before it. A step that offers several methods "
+        "picks one with `method: NAME`; without it, the first of its kind below.",
+        table(
+            ("step", "what it does", "methods"),
+            [(f"`{step.name}`", step.summary, methods_of(step.methods)) for step in STEPS.values()],
+        ),
+        "Order: `train` or `distil` first (unless the recipe starts from another run), `quantise` last of the changes, "
+        "`measure` after an `export`. A recipe in another order is refused before anything runs.",
+    ]
+    for name, method in METHODS.items():
+        removes = "removes channels" if method.removes_channels else "removes no channel"
+        parts += [
+            f"## {name}",
+            f"**{method.title}** (step `{method.kind}`; {removes}). {method.summary}",
+            f"Source: {method.source}.",
+            settings_table(method.settings),
+        ]
+    for step in STEPS.values():
+        if step.settings is not None:
+            parts += [f"## {step.name} step", step.summary, settings_table(step.settings)]
+    return page(parts)
+
+
+def formats() -> str:
+    """File formats and what a file must pass."""
+    rows = [
+        (f"`{entry.id}`", entry.title, f"`{entry.suffix}`", computes_in(entry),
+         "yes" if entry.id in INT8_AWARE_FORMATS else "no", entry.when)
+        for entry in FORMATS.values()
+    ]  # fmt: skip
+    limits = [
+        (
+            f"`{name}`",
+            *(f"{100 * part:g} %" for part in (limit.agreement, limit.mean_error, limit.max_error, limit.accuracy_drop)),
+        )
+        for name, limit in LIMITS.items()
+    ]
+    gate_heads = ("format", "same answer at least", "mean logit error at most", "largest at most", "accuracy drop at most")
+    return page([
+        "# File formats",
+        "Beside each file lies its contract (`NAME.contract.json`: input size, range, channel order, resize kernel, "
+        "labels, quantisation, hashes, versions) and a self-test (`NAME.selftest.npz`: inputs with the answers they "
+        "must give).",
+        table(("format", "title", "suffix", "computes in", "after `int8_aware`", "when to choose it"), rows),
+        "*After `int8_aware`*: whether a model that went through that method can still be written this way.",
+        "## The gate",
+        "Every file is run on validation images and compared with the model it came from before it is offered. It "
+        "must use allowed operators only, give finite answers, and stay within these limits. Logit errors are shares "
+        "of the range of the model's own logits. A file that fails is kept as refused, with the cause.",
+        table(gate_heads, limits, right=1),
+    ])  # fmt: skip
+
+
+def commands() -> str:
+    """Every command with its usage text."""
+    parts = [
+        "# Commands",
+        "`.venv/bin/python -m pipelines COMMAND` does what the pages do. With `--json` a command prints exactly one "
+        "JSON document on stdout; logs and progress go to stderr. Exit codes: 0 done, 2 you can fix it (the message "
+        "says what was wrong and what would work), 1 our bug (with its trace).",
+        table(("command", "what it does"), [(f"[`{name}`](#{name})", found.help) for name, found in COMMANDS.items()]),
+    ]
+    for name in COMMANDS:
+        parts += [f"## {name}", f"```text\n{usage(name)}\n```"]
+    return page(parts)
+
+
+def data() -> str:
+    """Data sources and the limits on files from elsewhere."""
+    return page([
+        "# Data sources",
+        table(
+            ("name", "you type", "title", "what it is"),
+            [(f"`{source.name}`", f"`{source.example}`", source.title, source.help) for source in SOURCES.values()],
+        ),
+        "Folders and zips hold one sub-folder per class. Sub-folders called `train`, `validation` and `test` that hold "
+        "the class folders are taken as the split; otherwise the images are dealt by class and by a hash of their "
+        "pixels, so equal pictures never end up on both sides and the order of the files does not matter. "
+        "`python -m pipelines data SOURCE` shows classes, counts per split, and every file that was set aside with "
+        "the reason.",
+        "## How a recipe reads them",
+        "These are the keys of a recipe's `data` section.",
+        settings_table(DataSettings),
+        "## Limits on files from elsewhere",
+        "Images are decoded and zips unpacked in child processes with limits on memory, time and output.",
+        table(
+            ("limit", "value"),
+            [
+                ("pixels of an image", f"{USUAL.max_pixels:,}"),
+                ("bytes of an image file", f"{USUAL.max_file_bytes // MEGABYTE:,} MiB"),
+                ("time for an image", f"{USUAL.image_seconds} s"),
+                ("memory of a child process", f"{USUAL.memory_bytes // MEGABYTE:,} MiB"),
+                ("images of a set", f"{USUAL.max_images:,}"),
+                ("all pixels of a prepared set", f"{USUAL.prepared_bytes // MEGABYTE:,} MiB"),
+                ("entries of a zip", f"{USUAL.zip_entries:,}"),
+                ("all entries of a zip, unpacked", f"{USUAL.zip_total_bytes // MEGABYTE:,} MiB"),
+            ],
+            right=1,
+        ),
+    ])  # fmt: skip
+
+
+def recipes() -> str:
+    """The recipe file: its parts, and the ready-made ones."""
+    parts = [
+        "# Recipes",
+        "A recipe is a YAML file: `name`, `description`, `seed`, `data`, `model`, a list of `steps`, and if wanted "
+        "`start` (`run:ID`, begin from that run's model) and `grid`. What is left out takes its default. "
+        "`python -m pipelines run FILE` executes one, `--set train.epochs=3` changes a value on the way.",
+        "## Ready-made",
+    ]
+    rows = []
+    for name in ready_made():
+        recipe = Recipe.load(name)
+        steps = ", ".join(spec.step for spec in recipe.steps)
+        rows.append((f"`{name}`", recipe.description, steps, recipe.data.source, recipe.model.name))
+    parts.append(table(("name", "what it does", "steps", "data", "model"), rows))
+    first = "digits_quick" if "digits_quick" in ready_made() else ready_made()[0]
+    text = (READY_MADE / f"{first}.yaml").read_text(encoding="utf-8").strip()
+    parts += [f"`{first}` in full:", f"```yaml\n{text}\n```"]
+    parts += ["## model", settings_table(ModelSettings)]
+    parts += ["## data", "See [data sources](data.md#how-a-recipe-reads-them)."]
+    parts += ["## grid", f"At most {MAX_GRID} combinations, each a run of its own in one group.", settings_table(Grid)]
+    parts += ["## steps", "See [steps and methods](methods.md)."]
+    return page(parts)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "architectures.md": architectures,
+    "methods.md": methods,
+    "formats.md": formats,
+    "commands.md": commands,
+    "data.md": data,
+    "recipes.md": recipes,
+}
+
+
+def settings_table(settings: type[Settings]) -> str:
+    """The table of a settings class, in the order its fields are written."""
+    rows = [
+        (f"`{field.name}`", default_of(field), allowed(field, settings), field.unit or "-", field.help)
+        for field in fields_of(settings)
+    ]
+    if not rows:
+        return "No settings."
+    return table(("setting", "default", "allowed", "unit", "what it does"), rows)
+
+
+def default_of(field: Field) -> str:
+    """The default as one would type it in a recipe."""
+    if field.default is None:
+        return "empty"
+    if isinstance(field.default, bool):
+        return "true" if field.default else "false"
+    if isinstance(field.default, tuple | dict):
+        return ", ".join(map(str, field.default)) or "empty"
+    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+
+
+def allowed(field: Field, settings: type[Settings]) -> str:
+    """The choices or the range of a setting."""
+    if field.choices:
+        return ", ".join(map(str, field.choices))
+    if field.type is bool:
+        return "true, false"
+    below = any(isinstance(limit, Lt) for limit in settings.model_fields[field.name].metadata)
+    return between(field.minimum, field.maximum, above=field.exclusive, below=below)
+
+
+def between(low: float | None, high: float | None, *, above: bool = False, below: bool = False) -> str:
+    """A range in words."""
+    words = []
+    if low is not None:
+        words.append(f"above {low:,g}" if above else f"from {low:,g}")
+    if high is not None:
+        words.append(f"below {high:,g}" if below else f"to {high:,g}")
+    return ", ".join(words).replace(", to ", " to ") or "-"
+
+
+def offered(option: zoo.Option) -> str:
+    """The choices or the range of an architecture's option."""
+    if option.choices is not None:
+        return ", ".join(map(str, option.choices))
+    return between(option.minimum, option.maximum)
+
+
+def counts(name: str, width: float) -> tuple[str, ...]:
+    """Params, trainable params, macs and int8 peak bytes at 224 pixels and 1,000 classes."""
+    cost = zoo.cost(name, width=width, resolution=224, classes=1000, element_bytes=1)
+    return tuple(f"{value:,}" for value in (cost.params, cost.trainable_params, cost.macs, cost.peak_activation_bytes))
+
+
+def computes_in(entry: Format) -> str:
+    if entry.family == "bundle":
+        return "-"
+    return "integers" if entry.integer else "floats"
+
+
+def widths_of(entry: zoo.Architecture) -> str:
+    return ", ".join(f"{width:g}" for width in entry.widths)
+
+
+def methods_of(kind: str | None) -> str:
+    if kind is None:
+        return "one way only"
+    names = [f"[`{name}`](#{name})" for name, method in METHODS.items() if method.kind == kind]
+    return ", ".join(names) + (f" (default `{default_method(kind)}`)" if len(names) > 1 else "")
+
+
+def usage(name: str) -> str:
+    """The help text of a command, folded to a fixed width."""
+    said = io.StringIO()
+    with fixed_width(), contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        parser().parse_args([name, "--help"])
+    return said.getvalue().rstrip()
+
+
+@contextlib.contextmanager
+def fixed_width() -> Iterator[None]:
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = COLUMNS
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: int | None = None) -> str:
+    """A Markdown table; columns from number `right` on hold numbers."""
+    rule = ["---" if right is None or place < right else "---:" for place in range(len(heads))]
+    lines = [heads, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def page(parts: Sequence[str]) -> str:
+    return MARK + "\n" + "\n\n".join(parts) + "\n"
+
+
+def outdated() -> list[str]:
+    """The names of the files that are missing or differ from what would be written now."""
+    found = []
+    for name, make in PAGES.items():
+        path = FOLDER / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != make():
+            found.append(f"docs/{name}")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes the tables, or compares them. 1 when one is out of date."""
+    asked_for = argparse.ArgumentParser(prog="python -m docs.generate", description="Tables of the manual.")
+    asked_for.add_argument("--check", action="store_true", help="write nothing; exit 1 naming what is out of date")
+    asked = asked_for.parse_args(arguments)
+    if asked.check:
+        late = outdated()
+        for name in late:
+            print(f"{name} is out of date; `make docs` writes it", file=sys.stderr)
+        return 1 if late else 0
+    for name, make in PAGES.items():
+        (FOLDER / name).write_text(make(), encoding="utf-8")
+        print(f"wrote docs/{name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

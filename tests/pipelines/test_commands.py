@@ -1,0 +1,107 @@
+"""The command line as a person or a script meets it: real processes, one JSON document, the promised exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.__main__ import main, parser
+from pipelines.commands import COMMANDS
+
+PROJECT = Path(__file__).parents[2]
+
+
+def call(*arguments, home=None):
+    environment = {**os.environ, **({"LITESMITH_HOME": str(home)} if home else {})}
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines", *arguments], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_cost_gives_the_published_counts_without_tensorflow():
+    """Counts of Keras' own MobileNetV2, see tests/zoo/golden."""
+    code = (
+        "import sys, json; from pipelines.__main__ import main; "
+        "code = main(['cost','mobilenet_v2','--width','1.0','--resolution','224','--classes','1000','--json']); "
+        "assert not any(name.split('.')[0] in ('tensorflow','tf_keras','keras') for name in sys.modules); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["params"], found["trainable_params"], found["macs"]) == (3_538_984, 3_504_872, 300_774_272)
+    assert {"memory_access_bytes", "peak_activation_bytes", "layers"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cost", "mobilenet_v2", "--width", "0"], "width 0"),
+        (["cost", "mobilenet_v2", "--resolution", "31.5"], "31.5"),
+        (["cost", "mobilenet_v7"], "mobilenet_v2"),
+        (["cost", "mobilenet_v2", "--channels", "2"], "channels"),
+        (["cost", "mobilenet_v2", "--set", "drpout=0.1"], "dropout"),
+        (["cost", "mobilenet_v2", "--set", "dropout"], "key=value"),
+        (["cots", "mobilenet_v2"], "did you mean cost"),
+        (["cost"], "required: name"),
+        (["cost", "mobilenet_v2", "--classes", "ten"], "invalid int value: 'ten'"),
+        (["run", "digits_quik"], "digits_quick"),
+        (["run", "digits_quick", "--set", "train.epoch=3"], "did you mean epochs"),
+        (["run", "digits_quick", "--set", "nowhere.x=3"], "not a place in this recipe"),
+        (["show", "r99999"], "r99999"),
+        (["data", "folder:/nowhere"], "/nowhere"),
+        (["data", "digit"], "digits"),
+        (["evaluate", "nothing.tflite", "--data", "digits"], "nothing.tflite"),
+        (["compare", "r99999"], "r99999"),
+        (["methods", "--kind", "magic"], "kinds: "),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_mistakes_end_with_code_2_and_say_what_would_work(arguments, message, as_json, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LITESMITH_HOME", str(tmp_path))
+    assert main([*arguments, *(["--json"] if as_json else [])]) == 2
+    out, err = capsys.readouterr()
+    if as_json:
+        document = json.loads(out)
+        assert document["kind"] == "person"
+        assert message in document["error"]
+    else:
+        assert out == ""
+        assert message in err
+    assert "Traceback" not in err
+
+
+def test_our_own_bug_ends_with_code_1_and_a_trace(monkeypatch, capsys):
+    import dataclasses
+
+    def broken(asked):
+        raise KeyError("oops")
+
+    monkeypatch.setitem(COMMANDS, "zoo", dataclasses.replace(COMMANDS["zoo"], run=broken))
+    assert main(["zoo", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["kind"] == "bug"
+    assert "Traceback" in err
+
+
+@pytest.mark.parametrize("arguments", [["zoo"], ["methods"], ["data", "digits"], ["runs"]])
+def test_json_is_exactly_one_document_on_stdout(arguments, tmp_path):
+    done = call(*arguments, "--json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
+    assert call(*arguments, home=tmp_path).stdout.strip()
+
+
+def test_methods_and_zoo_hold_what_a_form_needs(tmp_path):
+    methods = json.loads(call("methods", "--json").stdout)["methods"]
+    assert all({"name", "kind", "source", "removes_channels", "settings"} <= set(entry) for entry in methods)
+    architectures = json.loads(call("zoo", "--json").stdout)["architectures"]
+    assert all({"name", "source", "task", "options", "widths", "resolutions"} <= set(entry) for entry in architectures)
+
+
+def test_every_command_explains_itself():
+    for name in COMMANDS:
+        help_text = next(action for action in parser()._actions if action.dest == "command").choices[name].format_help()  # type: ignore[union-attr,index]
+        assert COMMANDS[name].help in help_text

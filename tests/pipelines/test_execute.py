@@ -1,0 +1,163 @@
+"""Whole runs: every step once on digits at 8 pixels, recorded, compared, taken further, replayed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipelines import compare
+from pipelines.__main__ import main
+from pipelines.further import export_recipe
+from pipelines.jobs import InlineExecutor
+from pipelines.recipes import Recipe
+from pipelines.runs import Home, Registry
+from pipelines.start import record
+
+CHAIN = """
+name: chain
+data: {source: digits, resolution: 8}
+model: {name: mobilenet_v1, width: 0.1}
+steps:
+  - train: {epochs: 2, batch: 64}
+  - export: {formats: [tflite_float32, onnx_float32]}
+  - prune: {epochs: 1, batch: 64}
+  - quantise: {epochs: 1, batch: 64, calibration_images: 64}
+  - export: {formats: [tflite_int8, edgetpu]}
+  - measure: {rounds: 8}
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A home with one finished run of every step."""
+    home = Home.open(tmp_path_factory.mktemp("home"))
+    registry = Registry(home)
+    started = record(registry, Recipe.parse(CHAIN), queue=False)
+    state = InlineExecutor(home).submit(started.runs[0])
+    assert state == "done", registry.get(started.runs[0]).error
+    return registry, started.runs[0]
+
+
+def test_every_step_is_recorded_with_its_model_and_what_it_left_open(finished):
+    registry, run = finished
+    steps = registry.steps(run)
+    assert [step.name for step in steps] == ["train", "export", "prune", "quantise", "export", "measure"]
+    assert all(step.state == "done" and step.model_sha256 for step in steps)
+    assert steps[0].model_sha256 == steps[1].model_sha256
+    assert len({steps[place].model_sha256 for place in (0, 2, 3)}) == 3
+    assert any("no channel was removed" in warning for warning in steps[2].report["warnings"])
+    names = {metric.name for metric in registry.metrics(run)}
+    assert {"train.validation_top1", "prune.train_loss", "quantise.learning_rate"} <= names
+
+
+def test_every_file_was_gated_and_measured_on_the_test_images(finished):
+    registry, run = finished
+    artifacts = registry.artifacts(run)
+    assert [item.format for item in artifacts] == ["onnx_float32", "tflite_float32", "edgetpu", "tflite_int8"]
+    for item in artifacts:
+        assert item.passed, item.gate
+        judged = registry.evaluations(item.id, split="test")[0]
+        assert judged.n == 359
+        assert judged.low <= judged.top1 <= judged.high
+        assert registry.latencies(item.id)
+
+
+def test_comparison_is_paired_on_the_same_images(finished):
+    registry, run = finished
+    rows = compare.rows(registry, [run])
+    baseline = next(row for row in rows if row["baseline"])
+    assert baseline["format"] == "tflite_float32"
+    assert (baseline["diff"], baseline["ratio"]) == (0.0, 1.0)
+    for row in rows:
+        judged = registry.evaluations(row["id"], split="test")[0]
+        given, wanted = np.load(registry.home.store.path_of(judged.predictions_sha256))
+        assert (given == wanted).mean() == pytest.approx(row["top1"])
+        assert row["diff"] == pytest.approx(row["top1"] - baseline["top1"])
+        assert row["diff_low"] <= row["diff"] + 0.01
+    assert any(row["on_front"] for row in rows)
+    other = compare.rows(registry, [rows[0]["id"], rows[1]["id"]], baseline=rows[0]["id"])
+    assert [row["baseline"] for row in other] == [True, False]
+    with pytest.raises(ValueError, match="not among the compared files"):
+        compare.rows(registry, [run], baseline="nothing")
+
+
+def test_test_images_serve_the_measure_step_alone(finished, monkeypatch):
+    """The other steps get the very same data set; hiding its test split must change nothing for them."""
+    import dataclasses
+
+    from pipelines import execute
+
+    registry, run = finished
+    opened = execute.open_data
+
+    def blind(recipe, home):
+        data = opened(recipe, home)
+        test = dataclasses.replace(data.splits["test"], images=None, labels=None)  # any use of them would fail
+        return dataclasses.replace(data, splits={**data.splits, "test": test})
+
+    monkeypatch.setattr(execute, "open_data", blind)
+    recipe = Recipe.parse(CHAIN.replace("  - measure: {rounds: 8}\n", ""))
+    again = registry.create(recipe.as_dict(), name="blind", seed=recipe.seed, queue=False)
+    assert InlineExecutor(registry.home).submit(again) == "done", registry.get(again).error
+    assert [item.sha256 for item in registry.artifacts(again)] == [item.sha256 for item in registry.artifacts(run)]
+
+
+def test_further_files_come_from_the_same_model(finished):
+    registry, run = finished
+    values = export_recipe(registry, run, ["tflite_uint8"], measure=False)
+    started = record(registry, Recipe.of(values), queue=False)
+    assert InlineExecutor(registry.home).submit(started.runs[0]) == "done", registry.get(started.runs[0]).error
+    assert registry.artifacts(started.runs[0])[0].passed
+    assert registry.get(started.runs[0]).parent == run
+    with pytest.raises(ValueError, match="int8-aware"):
+        export_recipe(registry, run, ["tflite_float32"])
+    with pytest.raises(ValueError, match="tflite_int8"):
+        export_recipe(registry, run, ["tflite_int9"])
+
+
+def test_finished_run_can_be_a_teacher(finished):
+    registry, run = finished
+    recipe = Recipe.parse(
+        f"data: {{source: digits, resolution: 8}}\nmodel: {{name: mobilenet_v1, width: 0.1}}\n"
+        f"steps:\n  - distil: {{teacher: 'run:{run}', epochs: 1, batch: 128}}\n"
+    )
+    started = record(registry, recipe, queue=False)
+    assert InlineExecutor(registry.home).submit(started.runs[0]) == "done", registry.get(started.runs[0]).error
+    assert run in {dependent for dependent in registry.steps(started.runs[0])[0].report["teacher"].split(":")}
+    assert [dependent.id for dependent in registry.dependents(run)].count(started.runs[0]) == 1
+
+
+def test_replay_on_a_fresh_home_gives_the_same_bytes(finished, tmp_path, monkeypatch, capsys):
+    registry, run = finished
+    monkeypatch.setenv("LITESMITH_HOME", str(registry.home.folder))
+    assert main(["show", run, "--json"]) == 0
+    document = tmp_path / "run.json"
+    document.write_text(capsys.readouterr().out)
+    monkeypatch.setenv("LITESMITH_HOME", str(tmp_path / "fresh"))
+    code = main(["replay", str(document), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert code == 0, found
+    assert found["equal"]
+    assert len(found["files"]) == 4
+
+
+def test_failing_step_names_the_cause_and_the_run_can_go_on(tmp_path):
+    home = Home.open(tmp_path)
+    registry = Registry(home)
+    recipe = Recipe.parse(CHAIN.replace("source: digits", "source: 'folder:/nowhere'"))
+    started = record(registry, recipe, queue=False)
+    assert InlineExecutor(home).submit(started.runs[0]) == "failed"
+    assert "/nowhere" in str(registry.get(started.runs[0]).error)
+    assert registry.get(started.runs[0]).error_kind == "person"
+
+
+def test_grid_runs_as_one_group(tmp_path):
+    home = Home.open(tmp_path)
+    registry = Registry(home)
+    recipe = Recipe.parse(CHAIN.split("  - export")[0].replace("epochs: 2", "epochs: 1") + "grid: {widths: [0.1, 0.15]}\n")
+    started = record(registry, recipe, queue=False)
+    assert len(started.runs) == 2
+    assert [InlineExecutor(home).submit(run) for run in started.runs] == ["done", "done"]
+    assert registry.count(group=started.group) == 2
+    params = [registry.get(run).recipe["model"]["width"] for run in started.runs]
+    assert params == [0.1, 0.15]
