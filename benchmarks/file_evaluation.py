@@ -59,6 +59,7 @@ def compare(network: str, artifact: Artifact, images: np.ndarray, rounds: int) -
     Raises:
         RuntimeError: the two ways gave different numbers.
     """
+
     def ours(one: Artifact, some: np.ndarray) -> np.ndarray:
         return predict(one.path, one.contract, some)
 
@@ -75,8 +76,13 @@ def compare(network: str, artifact: Artifact, images: np.ndarray, rounds: int) -
     ratios = [theirs / our for theirs, our in zip(slow, fast, strict=True)]
     per_image = 1e6 / len(images)
     return Comparison(
-        network=network, format=artifact.format, images=len(images), naive_us=median(slow) * per_image,
-        ours_us=median(fast) * per_image, speed_up=median(ratios), interval=median_interval(ratios),
+        network=network,
+        format=artifact.format,
+        images=len(images),
+        naive_us=median(slow) * per_image,
+        ours_us=median(fast) * per_image,
+        speed_up=median(ratios),
+        interval=median_interval(ratios),
     )
 
 
@@ -94,7 +100,11 @@ def run(rounds: int = 9) -> dict[str, object]:
             shape = (count, resolution, resolution, channels)
             images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
             written = write_many(
-                folder / "model.keras", FORMATS, folder, name=name, labels=[str(one) for one in range(10)],
+                folder / "model.keras",
+                FORMATS,
+                folder,
+                name=name,
+                labels=[str(one) for one in range(10)],
                 calibration=images[:20],
             )
             for failure in written.failures:
@@ -102,7 +112,8 @@ def run(rounds: int = 9) -> dict[str, object]:
             for artifact in written.artifacts:
                 print(f"{name} {artifact.format}", file=sys.stderr)
                 rows.append(compare(name, artifact, images, rounds))
-    return {"benchmark": "file_evaluation", "rounds": rounds, "machine": machine(), "rows": [asdict(row) for row in rows]}
+    measured = [asdict(row) for row in rows]
+    return {"benchmark": "file_evaluation", "rounds": rounds, "machine": machine(), "rows": measured}
 
 
 def main() -> None:
@@ -118,8 +129,10 @@ def main() -> None:
     print(f"{'network':8} {'format':16} {'naive us':>9} {'ours us':>9} {'speed-up':>9}  95 % interval")
     for row in result["rows"]:  # type: ignore[attr-defined]
         low, high = row["interval"]
-        print(f"{row['network']:8} {row['format']:16} {row['naive_us']:9.1f} {row['ours_us']:9.1f} "
-              f"{row['speed_up']:9.2f}  {low:.2f}..{high:.2f}")
+        print(
+            f"{row['network']:8} {row['format']:16} {row['naive_us']:9.1f} {row['ours_us']:9.1f} "
+            f"{row['speed_up']:9.2f}  {low:.2f}..{high:.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ def bare(epochs: int = EPOCHS) -> None:
         data = open_dataset("digits", resolution=16, cache=Path(cache))
     train, validation, test = (data.splits[name] for name in ("train", "validation", "test"))
     model = zoo.build("mobilenet_v1", width=0.25, resolution=16, classes=10, channels=1)
-    model.compile(keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"]
+    )
     pixels = {id(part): part.images.astype(np.float32) / 255.0 for part in (train, validation, test)}
     model.fit(
         pixels[id(train)], train.labels, batch_size=64, epochs=epochs, verbose=0,

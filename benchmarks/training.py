@@ -37,7 +37,10 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
     train = digits.splits["train"]
     places = np.arange(IMAGES) % len(train)
     many = dataclasses.replace(
-        train, images=np.asarray(train.images)[places], labels=np.asarray(train.labels)[places], ids=tuple(map(str, places))
+        train,
+        images=np.asarray(train.images)[places],
+        labels=np.asarray(train.labels)[places],
+        ids=tuple(map(str, places)),
     )
     data = dataclasses.replace(digits, splits={**digits.splits, "train": many})
     plain = Fitting(epochs=2, batch=BATCH, shift=0.0, warmup=0.0)
@@ -48,7 +51,9 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
         fresh = zoo.build(name, width=width, resolution=16, classes=10, channels=1)
         theirs = clone(fresh)
         theirs.compile(
-            keras.optimizers.Adam(2e-3, jit_compile=False), keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"]
+            keras.optimizers.Adam(2e-3, jit_compile=False),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            ["accuracy"],
         )
         theirs.fit(images, many.labels, batch_size=BATCH, epochs=1, verbose=0)
         ours_seconds, their_seconds = [], []
@@ -58,7 +63,12 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
             ours_seconds.append(watch.seconds[-1])
             begun = time.perf_counter()
             theirs.fit(
-                images, many.labels, batch_size=BATCH, epochs=1, verbose=0, validation_data=(validation_images, validation.labels)
+                images,
+                many.labels,
+                batch_size=BATCH,
+                epochs=1,
+                verbose=0,
+                validation_data=(validation_images, validation.labels),
             )
             their_seconds.append(time.perf_counter() - begun)
         rows.append(

@@ -62,7 +62,8 @@ def _run(arguments: list[str], as_json: bool) -> tuple[int, str]:
             return 0, parser().format_help()
         if arguments[0] not in COMMANDS:
             near = get_close_matches(arguments[0], COMMANDS, 3, 0.4)
-            raise ValueError(f"{arguments[0]!r} is not a command; {'did you mean ' + ' or '.join(near) if near else 'commands: ' + ', '.join(COMMANDS)}")
+            offer = f"did you mean {' or '.join(near)}?" if near else f"commands: {', '.join(COMMANDS)}"
+            raise ValueError(f"{arguments[0]!r} is not a command; {offer}")
         asked = parser().parse_args(arguments)
         if asked.command not in ("work", "supervise"):  # they write logs of their own
             level = logging.INFO if asked.verbose else logging.WARNING

@@ -32,12 +32,20 @@ def rows(registry: Registry, references: Sequence[str], baseline: str | None = N
     }
     names = {run: registry.get(run).name for run in {item.run for item in artifacts}}
     found = [
-        _row(item, names[item.run], made_by.get((item.run, item.step), ""), evaluations.get(item.id), latencies.get(item.id))
+        _row(
+            item,
+            names[item.run],
+            made_by.get((item.run, item.step), ""),
+            evaluations.get(item.id),
+            latencies.get(item.id),
+        )
         for item in artifacts
     ]
     measured = [row for row in found if row["top1"] is not None]
     if baseline and baseline not in {row["id"] for row in found}:
-        raise ValueError(f"baseline {baseline!r} is not among the compared files: {', '.join(row['id'] for row in found)}")
+        raise ValueError(
+            f"baseline {baseline!r} is not among the compared files: {', '.join(row['id'] for row in found)}"
+        )
     first = next(
         (row for row in found if row["id"] == baseline),
         next((row for row in measured if row["format"] == "tflite_float32"), measured[0] if measured else None),
@@ -120,10 +128,18 @@ def _against(
         return found
     found["size_ratio"] = row["bytes"] / first["bytes"]
     mine, its = evaluations.get(row["id"]), evaluations.get(first["id"])
-    if mine and its and mine.dataset_sha256 == its.dataset_sha256 and mine.predictions_sha256 and its.predictions_sha256:
+    if (
+        mine
+        and its
+        and mine.dataset_sha256 == its.dataset_sha256
+        and mine.predictions_sha256
+        and its.predictions_sha256
+    ):
         # Rightness per image is needed, and the true labels follow from no stored value but the evaluation's own.
         right, base = _right(registry, mine), _right(registry, its)
-        found["diff"], found["diff_low"], found["diff_high"] = (float(value) for value in paired_difference(base, right))
+        found["diff"], found["diff_low"], found["diff_high"] = (
+            float(value) for value in paired_difference(base, right)
+        )
         found["p_value"] = mcnemar(base, right).p_value
     mine_timed, its_timed = latencies.get(row["id"]), latencies.get(first["id"])
     if mine_timed and its_timed and mine_timed.group == its_timed.group:
@@ -144,6 +160,7 @@ def _right(registry: Registry, record: EvaluationRecord) -> np.ndarray:
 
 def _mark_front(found: list[dict[str, Any]]) -> None:
     """Marks the rows that no other row beats in accuracy, bytes and latency at once (the Pareto front)."""
+
     def better(one: dict[str, Any], other: dict[str, Any]) -> bool:
         pairs = [(one["top1"], other["top1"]), (-one["bytes"], -other["bytes"])]
         if one["latency_ms"] is not None and other["latency_ms"] is not None:

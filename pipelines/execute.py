@@ -18,7 +18,6 @@ from pipelines.steps.step import Artifact, Result, State, Surroundings
 from pipelines.training import session
 
 
-
 def execute(handle: Any) -> None:
     """Runs every unfinished step of the handle's recipe. ValueError is the person's to fix, all else is our bug."""
     recipe = Recipe.of(handle.recipe)
@@ -184,7 +183,10 @@ def _start_from(run: str, data: Dataset, handle: Any) -> State:
             wanted = (*data.resolution, data.channels), len(data.classes)
             given = tuple(model.input_shape[1:]), model.output_shape[-1]
             if wanted != given:
-                raise ValueError(f"the model of run {run} maps {given[0]} to {given[1]} classes; the images need {wanted[0]} and {wanted[1]}")
+                raise ValueError(
+                    f"the model of run {run} maps {given[0]} to {given[1]} classes; "
+                    f"the images need {wanted[0]} and {wanted[1]}"
+                )
             return state
     raise ValueError(f"run {run} has no trained model yet")
 
@@ -221,6 +223,7 @@ def _restore_artifacts(handle: Any) -> list[Artifact]:
         if record and row.passed and FORMATS[row.format].family in ("tflite", "onnx"):
             label = f"{record.report['made_by']} {row.format}"
             path = handle.home.store.path_of(row.sha256)
-            found.append(Artifact(row.id, row.format, path, Contract.from_dict(row.contract), str(record.model_sha256), label))
+            found.append(
+                Artifact(row.id, row.format, path, Contract.from_dict(row.contract), str(record.model_sha256), label)
+            )
     return found
-

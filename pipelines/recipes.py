@@ -44,11 +44,16 @@ class DataSettings(Settings):
     channels: int | None = setting(None, ge=1, le=3, help="1 grey or 3 colour; empty: the set's own")
     split_seed: int = setting(0, ge=0, help="Seed of the split into train, validation and test")
     validation: float | None = setting(
-        None, gt=0, lt=0.5, unit="share", help="Share of the images that choices are made on; empty: the source's own (mostly 0.15)"
+        None,
+        gt=0,
+        lt=0.5,
+        unit="share",
+        help="Share of the images that choices are made on; empty: the source's own (mostly 0.15)",
     )
     test: float | None = setting(
         None, gt=0, lt=0.5, unit="share",
-        help="Share of the images kept aside for the final judgement; empty: the source's own (mostly 0.2, or its official test images)",
+        help="Share of the images kept aside for the final judgement; empty: the source's own "
+        "(mostly 0.2, or its official test images)",
     )  # fmt: skip
 
     @pydantic.field_validator("resolution", mode="before")
@@ -98,7 +103,9 @@ class Recipe(pydantic.BaseModel):
     seed: int = pydantic.Field(0, ge=0, le=2**31 - 1)
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
-    start: str | None = pydantic.Field(None, pattern=r"^run:[A-Za-z0-9_-]+$", description="Begin from the model of run:ID")
+    start: str | None = pydantic.Field(
+        None, pattern=r"^run:[A-Za-z0-9_-]+$", description="Begin from the model of run:ID"
+    )
     steps: tuple[StepSpec, ...] = ()
     grid: Grid | None = None
 
@@ -182,7 +189,9 @@ class Recipe(pydantic.BaseModel):
         widths = (self.grid and self.grid.widths) or (self.model.width,)
         resolutions: Any = (self.grid and self.grid.resolutions) or (self.data.resolution,)
         if len(widths) * len(resolutions) > MAX_GRID:
-            raise ValueError(f"the grid has {len(widths) * len(resolutions)} runs; at most {MAX_GRID} are started at once")
+            raise ValueError(
+                f"the grid has {len(widths) * len(resolutions)} runs; at most {MAX_GRID} are started at once"
+            )
         found = []
         for width in widths:
             for resolution in resolutions:
@@ -193,7 +202,9 @@ class Recipe(pydantic.BaseModel):
                     model.name, width=model.width, resolution=resolution or 32, classes=10, channels=data.channels or 3,
                     **model.options,
                 )  # fmt: skip
-                name = f"{self.name} w{width:g} r{_side(resolution)}" if len(widths) * len(resolutions) > 1 else self.name
+                name = (
+                    f"{self.name} w{width:g} r{_side(resolution)}" if len(widths) * len(resolutions) > 1 else self.name
+                )
                 found.append(self.model_copy(update={"name": name, "model": model, "data": data, "grid": None}))
         return found
 
@@ -207,11 +218,16 @@ def _step(place: int, item: Any) -> StepSpec:
     if isinstance(item, str):
         item = {item: {}}
     if not isinstance(item, dict) or len(item) != 1:
-        raise ValueError(f"step {place} = {item!r}: must be one name with its settings, such as `train: {{epochs: 20}}`")
+        raise ValueError(
+            f"step {place} = {item!r}: must be one name with its settings, such as `train: {{epochs: 20}}`"
+        )
     name, values = next(iter(item.items()))
     if name not in STEPS:
         near = get_close_matches(str(name), STEPS, 3, 0.4)
-        raise ValueError(f"step {place} = {name!r} is not a step; {'did you mean ' + near[0] if near else 'steps: ' + ', '.join(STEPS)}")
+        raise ValueError(
+            f"step {place} = {name!r} is not a step; "
+            + (f"did you mean {near[0]}?" if near else f"steps: {', '.join(STEPS)}")
+        )
     values = dict(values or {})
     kind = settings_of(name, values.get("method"))
     return StepSpec(step=name, settings=make(kind, values, f"steps.{place}.{name}"))
@@ -224,14 +240,17 @@ def _check_order(recipe: Recipe) -> None:
         where = f"step {place} ({spec.step})"
         if STEPS[spec.step].methods:
             if int8_aware:
-                raise ValueError(f"{where} comes after quantise: int8-aware training must be the last change of the model")
+                raise ValueError(
+                    f"{where} comes after quantise: int8-aware training must be the last change of the model"
+                )
             if spec.step in ("prune", "quantise") and not trained:
                 raise ValueError(f"{where} needs a trained model: put train or distil before it")
             trained, int8_aware = True, spec.step == "quantise"
         elif spec.step == "export":
             if not trained:
                 raise ValueError(f"{where} needs a trained model: put train or distil before it")
-            wrong = [name for name in spec.settings.formats if name not in INT8_AWARE_FORMATS] if int8_aware else []  # type: ignore[attr-defined]
+            formats: tuple[str, ...] = spec.settings.formats  # type: ignore[attr-defined]
+            wrong = [name for name in formats if int8_aware and name not in INT8_AWARE_FORMATS]
             if wrong:
                 raise ValueError(
                     f"{where}: an int8-aware model cannot be written as {', '.join(wrong)}; "
@@ -244,6 +263,7 @@ def _check_order(recipe: Recipe) -> None:
 
 def _brief(kind: type[Settings], values: dict[str, Any], always: tuple[str, ...]) -> dict[str, Any]:
     defaults = {name: info.default for name, info in kind.model_fields.items()}
+
     def plain(value: Any) -> Any:
         return list(value) if isinstance(value, tuple) else value
 

@@ -87,7 +87,9 @@ def _owner(settings: Any, path: tuple[Any, ...]) -> type[pydantic.BaseModel] | N
         info = getattr(settings, "model_fields", {}).get(part)
         if info is None:
             return None
-        settings = next((kind for kind in (info.annotation, *_nested(info.annotation)) if hasattr(kind, "model_fields")), None)
+        settings = next(
+            (kind for kind in (info.annotation, *_nested(info.annotation)) if hasattr(kind, "model_fields")), None
+        )
     return settings
 
 
@@ -108,7 +110,8 @@ def _field(name: str, info: pydantic.fields.FieldInfo) -> Field:
     if get_origin(annotation) is Literal:
         choices = get_args(annotation)
         annotation = type(choices[0])
-    minimum = maximum = None
+    minimum: Any = None
+    maximum: Any = None
     exclusive = False
     for limit in info.metadata:
         if isinstance(limit, Ge):
@@ -125,8 +128,8 @@ def _field(name: str, info: pydantic.fields.FieldInfo) -> Field:
         type=get_origin(annotation) or annotation,  # type: ignore[arg-type]
         optional=optional,
         default=None if info.default is PydanticUndefined else info.default,
-        minimum=minimum,  # type: ignore[arg-type]
-        maximum=maximum,  # type: ignore[arg-type]
+        minimum=minimum,
+        maximum=maximum,
         exclusive=exclusive,
         choices=choices,
         unit=str(extra.get("unit", "")),

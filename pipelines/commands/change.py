@@ -73,12 +73,16 @@ def _command(
     act: Callable[[Home, argparse.Namespace], dict[str, Any]],
     sentence: str,
 ) -> Command:
-    return Command(name, help, arguments, lambda asked: act(Home.open(), asked), lambda document: sentence.format(**document))
+    return Command(
+        name, help, arguments, lambda asked: act(Home.open(), asked), lambda document: sentence.format(**document)
+    )
 
 
 CANCEL = _command("cancel", "stop a waiting or running run", _run_argument, _cancel, "{run} is {state}")
 RESUME = _command("resume", "go on with a failed or cancelled run", _run_argument, _resume, "{run} is {state}")
-CLONE = _command("clone", "make a new run with the same recipe", _clone_arguments, _clone, "{run} is a clone of {cloned}, {state}")
+CLONE = _command(
+    "clone", "make a new run with the same recipe", _clone_arguments, _clone, "{run} is a clone of {cloned}, {state}"
+)
 RENAME = _command("rename", "give a run another name", _rename_arguments, _rename, "{run} is now called {name}")
 DELETE = _command("delete", "move a run to the trash", _delete_arguments, _delete, "deleted {ids}: {bytes:,} bytes")
 RESTORE = _command("restore", "take a run out of the trash", _run_argument, _restore, "restored {ids}")

@@ -29,7 +29,10 @@ def table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
     right = [all(_is_number(row.get(key)) for row in rows) for key in columns]
 
     def line(values: list[str]) -> str:
-        parts = [value.rjust(width) if number else value.ljust(width) for value, width, number in zip(values, widths, right, strict=True)]
+        parts = [
+            value.rjust(width) if number else value.ljust(width)
+            for value, width, number in zip(values, widths, right, strict=True)
+        ]
         return "  ".join(parts).rstrip()
 
     return "\n".join([line(heads), line(["-" * width for width in widths]), *(line(values) for values in cells)])

@@ -26,7 +26,8 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         element_bytes=asked.element_bytes, **options(asked.set),
     )  # fmt: skip
     return {
-        "name": asked.name, "width": asked.width, "resolution": side, "classes": asked.classes, "channels": asked.channels,
+        "name": asked.name, "width": asked.width, "resolution": side,
+        "classes": asked.classes, "channels": asked.channels,
         "element_bytes": asked.element_bytes, **found.as_dict(),
     }  # fmt: skip
 
@@ -43,7 +44,11 @@ def show(document: dict[str, Any]) -> str:
         )
     )
     heavy = sorted(document["layers"], key=lambda layer: -layer["macs"])[:8]
-    return head + "\n\nheaviest layers\n" + table(heavy, {"name": "layer", "kind": "kind", "params": "params", "macs": "macs"})
+    return (
+        head
+        + "\n\nheaviest layers\n"
+        + table(heavy, {"name": "layer", "kind": "kind", "params": "params", "macs": "macs"})
+    )
 
 
 COMMAND = Command("cost", "params, macs and memory of an architecture, without TensorFlow", arguments, run, show)

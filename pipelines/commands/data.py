@@ -15,8 +15,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resolution", help="side in pixels, or HEIGHTxWIDTH; without: the set's own")
     parser.add_argument("--channels", type=int, choices=(1, 3), help="1 grey or 3 colour; without: the set's own")
     parser.add_argument("--split-seed", type=int, default=0)
-    parser.add_argument("--validation", type=float, help="share of the images that choices are made on; without: the set's own")
-    parser.add_argument("--test", type=float, help="share of the images kept for the final judgement; without: the set's own")
+    parser.add_argument(
+        "--validation", type=float, help="share of the images that choices are made on; without: the set's own"
+    )
+    parser.add_argument(
+        "--test", type=float, help="share of the images kept for the final judgement; without: the set's own"
+    )
 
 
 def open_from(asked: argparse.Namespace, source: str, **overrides: Any) -> Any:

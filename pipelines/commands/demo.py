@@ -50,7 +50,12 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         document["comparison"] = runs[0]["comparison"]
         labels = [(row["made_by"], row["format"]) for row in runs[0]["comparison"]]
         document["mean_top1"] = {
-            f"{made_by} {format}": mean(row["top1"] for run in runs for row in run["comparison"] if (row["made_by"], row["format"]) == (made_by, format))
+            f"{made_by} {format}": mean(
+                row["top1"]
+                for run in runs
+                for row in run["comparison"]
+                if (row["made_by"], row["format"]) == (made_by, format)
+            )
             for made_by, format in labels
         }
     if asked.out:

@@ -26,7 +26,8 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     )
     if data.classes != contract.labels:
         raise ValueError(
-            f"{name} knows the classes {', '.join(contract.labels[:5])} …; {asked.data} has {', '.join(data.classes[:5])} …"
+            f"{name} knows the classes {', '.join(contract.labels[:5])} …; "
+            f"{asked.data} has {', '.join(data.classes[:5])} …"
         )
     split = data.splits[asked.split]
     found = evaluate(path, contract, split.images, split.labels, kernels=asked.kernels)
@@ -39,7 +40,11 @@ def show(document: dict[str, Any]) -> str:
         f"top-1 {document['top1']:.4f} [{low:.4f}, {high:.4f}] on {document['n']:,} {document['split']} images, "
         f"kernels: {document['kernels']}"
     )
-    return head + "\n" + table(document["per_class"], {"label": "class", "n": "images", "correct": "correct", "accuracy": "accuracy"})
+    return (
+        head
+        + "\n"
+        + table(document["per_class"], {"label": "class", "n": "images", "correct": "correct", "accuracy": "accuracy"})
+    )
 
 
 COMMAND = Command("evaluate", "accuracy of a written file", arguments, run, show)

@@ -18,6 +18,8 @@ def file_named(reference: str) -> tuple[Path, Contract, str]:
     home = Home.open()
     found = Registry(home).artifacts(id=reference)
     if not found:
-        raise ValueError(f"{reference!r} is neither a file nor an artifact of this home; `show RUN` lists a run's artifacts")
+        raise ValueError(
+            f"{reference!r} is neither a file nor an artifact of this home; `show RUN` lists a run's artifacts"
+        )
     item = found[0]
     return home.store.path_of(item.sha256), Contract.from_dict(item.contract or {}), item.id

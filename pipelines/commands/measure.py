@@ -23,7 +23,10 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     found = [file_named(reference) for reference in asked.files]
     with alone_on_machine(Home.open(), timeout_s=600):
         report = measure(
-            [(path, contract) for path, contract, _ in found], rounds=asked.rounds, threads=asked.threads, kernels=asked.kernels
+            [(path, contract) for path, contract, _ in found],
+            rounds=asked.rounds,
+            threads=asked.threads,
+            kernels=asked.kernels,
         )
     document = report.as_dict()
     for row, (_, _, name) in zip(document["rows"], found, strict=True):
@@ -32,10 +35,15 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def show(document: dict[str, Any]) -> str:
-    rows = [
-        {**row, "interval": f"{row['interval'][0]:.4f} to {row['interval'][1]:.4f}"} for row in document["rows"]
-    ]
-    columns = {"file": "file", "kernels": "kernels", "median_ms": "median ms", "interval": "95 %", "ratio": "ratio", "verdict": "verdict"}
+    rows = [{**row, "interval": f"{row['interval'][0]:.4f} to {row['interval'][1]:.4f}"} for row in document["rows"]]
+    columns = {
+        "file": "file",
+        "kernels": "kernels",
+        "median_ms": "median ms",
+        "interval": "95 %",
+        "ratio": "ratio",
+        "verdict": "verdict",
+    }
     machine = document["machine"]
     return table(rows, columns) + f"\n{machine}"
 

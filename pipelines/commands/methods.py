@@ -35,7 +35,8 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
 
 def show(document: dict[str, Any]) -> str:
     methods = table(
-        document["methods"], {"name": "method", "kind": "kind", "removes_channels": "removes channels", "summary": "what it does"}
+        document["methods"],
+        {"name": "method", "kind": "kind", "removes_channels": "removes channels", "summary": "what it does"},
     )
     return methods + "\n\n" + table(document["formats"], {"id": "format", "when": "when to use it"})
 

@@ -36,7 +36,13 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     wanted = {(item["step"], item["format"]): item["sha256"] for item in origin["artifacts"]}
     got = {(item["step"], item["format"]): item["sha256"] for item in replayed["artifacts"]}
     files = [
-        {"step": step, "format": format, "wanted": sha, "got": got.get((step, format)), "equal": got.get((step, format)) == sha}
+        {
+            "step": step,
+            "format": format,
+            "wanted": sha,
+            "got": got.get((step, format)),
+            "equal": got.get((step, format)) == sha,
+        }
         for (step, format), sha in wanted.items()
     ]
     differences = _differences(origin.get("environment") or {}, environment())
@@ -63,7 +69,12 @@ def _origin(registry: Registry, given: str) -> dict[str, Any]:
         raise ValueError(f"{given} is not a file; `python -m pipelines show RUN --json > {path.name}` writes one")
     try:
         document = json.loads(path.read_text())
-        return {"run": document["run"], "recipe": document["recipe"], "artifacts": document["artifacts"], "environment": document.get("environment")}
+        return {
+            "run": document["run"],
+            "recipe": document["recipe"],
+            "artifacts": document["artifacts"],
+            "environment": document.get("environment"),
+        }
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{given} is not a run's document ({error!r}); `show RUN --json` writes one") from None
 

@@ -38,7 +38,13 @@ def outcome(registry: Registry, runs: tuple[str, ...], group: str | None) -> dic
     """Gives the document of finished runs, with the exit code that fits how they ended."""
     documents = [document_of(registry, run_id) for run_id in runs]
     kinds = {document["error_kind"] for document in documents if document["state"] == "failed"}
-    code = 0 if not kinds and all(document["state"] == "done" for document in documents) else 2 if kinds <= {"person"} else 1
+    code = (
+        0
+        if not kinds and all(document["state"] == "done" for document in documents)
+        else 2
+        if kinds <= {"person"}
+        else 1
+    )
     first = documents[0]
     measured = any(item["top1"] is not None for document in documents for item in document["artifacts"])
     found = {**first} if len(documents) == 1 else {"group": group, "runs": documents, "state": _worst(documents)}

@@ -25,7 +25,10 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     found = registry.list(**filters, limit=asked.limit, offset=asked.offset)
     return {
         "runs": [
-            {key: getattr(item, key) for key in ("id", "name", "state", "group", "seed", "data_source", "model_name", "created", "attempt")}
+            {
+                key: getattr(item, key)
+                for key in ("id", "name", "state", "group", "seed", "data_source", "model_name", "created", "attempt")
+            }
             for item in found
         ],
         "count": registry.count(**filters),
@@ -36,8 +39,18 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
 def show(document: dict[str, Any]) -> str:
     if not document["runs"]:
         return "no runs yet; `python -m pipelines run digits_quick` makes the first"
-    rows = [{**row, "created": datetime.fromtimestamp(row["created"]).strftime("%Y-%m-%d %H:%M")} for row in document["runs"]]
-    columns = {"id": "run", "state": "state", "name": "name", "model_name": "model", "data_source": "data", "created": "created"}
+    rows = [
+        {**row, "created": datetime.fromtimestamp(row["created"]).strftime("%Y-%m-%d %H:%M")}
+        for row in document["runs"]
+    ]
+    columns = {
+        "id": "run",
+        "state": "state",
+        "name": "name",
+        "model_name": "model",
+        "data_source": "data",
+        "created": "created",
+    }
     return table(rows, columns) + f"\n{len(rows)} of {document['count']} runs"
 
 

@@ -14,7 +14,7 @@ def document_of(registry: Registry, run: str) -> dict[str, Any]:
     record = registry.get(run)
     steps = registry.steps(run)
     artifacts = registry.artifacts(run)
-    judged = {}
+    judged: dict[str, Any] = {}
     for found in registry.evaluations([item.id for item in artifacts]):
         judged.setdefault(found.artifact, found)
     start = record.recipe.get("start")
@@ -65,8 +65,12 @@ def show(document: dict[str, Any]) -> str:
     if document["error"]:
         lines.append(f"error: {document['error']}")
     for step in document["steps"]:
-        metrics = "  ".join(f"{key} {value:.4g}" for key, value in step["metrics"].items() if isinstance(value, int | float))
-        lines.append(f"  {step['index'] + 1}. {step['name']:<9} {step['state']:<8} {step['seconds']:>7.1f} s  {metrics}")
+        metrics = "  ".join(
+            f"{key} {value:.4g}" for key, value in step["metrics"].items() if isinstance(value, int | float)
+        )
+        lines.append(
+            f"  {step['index'] + 1}. {step['name']:<9} {step['state']:<8} {step['seconds']:>7.1f} s  {metrics}"
+        )
         lines += [f"     note: {warning}" for warning in step["report"].get("warnings", [])]
     if document["artifacts"]:
         columns = {"id": "file", "bytes": "bytes", "gzip_bytes": "gzip", "passed": "gate passed", "top1": "test top-1"}

@@ -17,7 +17,12 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     registry = Registry(home)
     started = record(registry, recipe_from(asked), queue=True)
     states = {run_id: LocalExecutor(home).submit(run_id) for run_id in started.runs}
-    return {"run": started.runs[0], "runs": list(started.runs), "group": started.group, "state": states[started.runs[0]]}
+    return {
+        "run": started.runs[0],
+        "runs": list(started.runs),
+        "group": started.group,
+        "state": states[started.runs[0]],
+    }
 
 
 def show(document: dict[str, Any]) -> str:

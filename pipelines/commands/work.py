@@ -28,4 +28,6 @@ def supervise(asked: argparse.Namespace) -> dict[str, Any]:
 
 WORK = Command("work", "execute one attempt at a run (started by the supervisor)", work_arguments, work,
                lambda document: f"{document['run']} is {document['state']}")  # fmt: skip
-SUPERVISE = Command("supervise", "look after the queue (started on demand)", lambda parser: None, supervise, lambda document: "")
+SUPERVISE = Command(
+    "supervise", "look after the queue (started on demand)", lambda parser: None, supervise, lambda document: ""
+)

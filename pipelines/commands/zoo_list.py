@@ -20,7 +20,17 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _plain(entry: zoo.Architecture) -> dict[str, Any]:
-    names = ("name", "title", "source", "summary", "task", "widths", "resolutions", "default_width", "default_resolution")
+    names = (
+        "name",
+        "title",
+        "source",
+        "summary",
+        "task",
+        "widths",
+        "resolutions",
+        "default_width",
+        "default_resolution",
+    )
     return {**{name: getattr(entry, name) for name in names}, "options": [asdict(option) for option in entry.options]}
 
 
@@ -30,7 +40,9 @@ def show(document: dict[str, Any]) -> str:
          "options": ", ".join(option["name"] for option in entry["options"]) or "-"}
         for entry in document["architectures"]
     ]  # fmt: skip
-    return table(rows, {"name": "name", "title": "title", "source": "source", "widths": "published widths", "options": "options"})
+    return table(
+        rows, {"name": "name", "title": "title", "source": "source", "widths": "published widths", "options": "options"}
+    )
 
 
 COMMAND = Command("zoo", "list the architectures", arguments, run, show)

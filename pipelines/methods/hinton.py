@@ -22,7 +22,8 @@ class HintonSettings(Fitting):
     """Distillation: a teacher, how soft its outputs are, how much they count."""
 
     teacher: str = setting(
-        "mobilenet_v2", help="An architecture (trained first, in this step) or run:ID, a finished run on the same classes"
+        "mobilenet_v2",
+        help="An architecture (trained first, in this step) or run:ID, a finished run on the same classes",
     )
     teacher_width: float = setting(1.0, gt=0, le=4, help="Width of a teacher that is trained here (1.0 = paper)")
     teacher_epochs: int = setting(20, ge=1, le=10_000, unit="epochs", help="Epochs of a teacher that is trained here")
@@ -50,7 +51,8 @@ def apply(model: Any, settings: HintonSettings, context: Context) -> Outcome:
         teacher = context.load_run(settings.teacher.removeprefix("run:"))
         if teacher.output_shape[-1] != classes or tuple(teacher.input_shape[1:]) != tuple(model.input_shape[1:]):
             raise ValueError(
-                f"teacher {settings.teacher} maps {tuple(teacher.input_shape[1:])} to {teacher.output_shape[-1]} classes; "
+                f"teacher {settings.teacher} maps {tuple(teacher.input_shape[1:])} to "
+                f"{teacher.output_shape[-1]} classes; "
                 f"the student needs {tuple(model.input_shape[1:])} and {classes}"
             )
     else:

@@ -19,7 +19,9 @@ from pipelines.training.settings import Fitting
 class Int8AwareSettings(Fitting):
     """Fine-tuning with simulated rounding. Short and gentle: a tenth of the training's epochs and rate."""
 
-    epochs: int = setting(4, ge=1, le=10_000, unit="epochs", help="Fine-tuning epochs; a tenth of the training's is usual")
+    epochs: int = setting(
+        4, ge=1, le=10_000, unit="epochs", help="Fine-tuning epochs; a tenth of the training's is usual"
+    )
     learning_rate: float = setting(1e-4, gt=0, le=10, help="Peak learning rate; a tenth to a hundredth of training's")
     calibration_images: int = setting(
         256, ge=8, le=4096, unit="images", help="Training images that set the activation ranges before the first update"

@@ -18,17 +18,24 @@ from pipelines.training.settings import Fitting
 class MagnitudeSettings(Fitting):
     """Which share of the weights becomes zero, in which pattern, and the fine-tuning around it."""
 
-    epochs: int = setting(8, ge=1, le=10_000, unit="epochs", help="Fine-tuning epochs; the schedule ends at 3/4 of them")
-    learning_rate: float = setting(5e-4, gt=0, le=10, help="Peak learning rate of the fine-tuning; about a quarter of training's")
+    epochs: int = setting(
+        8, ge=1, le=10_000, unit="epochs", help="Fine-tuning epochs; the schedule ends at 3/4 of them"
+    )
+    learning_rate: float = setting(
+        5e-4, gt=0, le=10, help="Peak learning rate of the fine-tuning; about a quarter of training's"
+    )
     keep: Literal["best", "last"] = setting(
         "last", help="last: only the last weights have the full sparsity; best may be from before the schedule ended"
     )
     sparsity: float = setting(0.5, ge=0.05, le=0.98, help="Share of zeros in each convolution and dense kernel")
     pattern: Literal["unstructured", "2:4"] = setting(
-        "unstructured", help="2:4 zeroes two of every four neighbouring input channels (always 50 %, sparsity is ignored)"
+        "unstructured",
+        help="2:4 zeroes two of every four neighbouring input channels (always 50 %, sparsity is ignored)",
     )
     initial_sparsity: float = setting(0.0, ge=0, le=0.95, help="Share of zeros at the first update")
-    skip_ends: bool = setting(True, help="Leave the first convolution and the classifier dense: they are the most sensitive")
+    skip_ends: bool = setting(
+        True, help="Leave the first convolution and the classifier dense: they are the most sensitive"
+    )
 
 
 def apply(model: Any, settings: MagnitudeSettings, context: Context) -> Outcome:
@@ -38,19 +45,25 @@ def apply(model: Any, settings: MagnitudeSettings, context: Context) -> Outcome:
     from pipelines.training.loop import Hooks, fit, scorer
     from pipelines.training.reports import fit_warnings
     from zoo.cloning import clone
-    from zoo.keras import keras, tf
+    from zoo.keras import keras
 
     if settings.pattern == "unstructured" and settings.initial_sparsity > settings.sparsity:
         raise ValueError(
             f"initial_sparsity {settings.initial_sparsity} is above sparsity {settings.sparsity}; it must not be larger"
         )
     source = clone(model)  # tfmot wraps the very layers it is given, so training would change the caller's model
-    kernels = [layer.name for layer in source.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)
-               and not isinstance(layer, keras.layers.DepthwiseConv2D)]
+    kernels = [
+        layer.name
+        for layer in source.layers
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)
+        and not isinstance(layer, keras.layers.DepthwiseConv2D)
+    ]
     chosen = set(kernels[1:-1] if settings.skip_ends else kernels)
     if not chosen:
         raise ValueError("nothing to prune: the model has no convolution or dense layer between its two ends")
-    updates = settings.epochs * (len(context.data.splits["train"].labels) // min(settings.batch, len(context.data.splits["train"].labels)))
+    updates = settings.epochs * (
+        len(context.data.splits["train"].labels) // min(settings.batch, len(context.data.splits["train"].labels))
+    )
     end = max(1, int(0.75 * updates))
     frequency = max(1, min(100, end // 20))
     if settings.pattern == "2:4":
@@ -69,7 +82,9 @@ def apply(model: Any, settings: MagnitudeSettings, context: Context) -> Outcome:
         return prune.prune_low_magnitude(layer, **options) if layer.name in chosen else layer
 
     before = scorer(source)(context.data.splits["validation"])[1]
-    pruned = keras.models.clone_model(source, clone_function=lambda layer: wrap(layer.__class__.from_config(layer.get_config())))
+    pruned = keras.models.clone_model(
+        source, clone_function=lambda layer: wrap(layer.__class__.from_config(layer.get_config()))
+    )
     wrappers = [layer for layer in pruned.layers if isinstance(layer, pruning_wrapper.PruneLowMagnitude)]
     _copy_weights(source, pruned)
 
@@ -123,13 +138,15 @@ def _copy_weights(source: Any, pruned: Any) -> None:
 
 
 def _sparsities(model: Any, names: set[str]) -> dict[str, float]:
-    return {
-        layer.name: float(np.mean(layer.get_weights()[0] == 0)) for layer in model.layers if layer.name in names
-    }
+    return {layer.name: float(np.mean(layer.get_weights()[0] == 0)) for layer in model.layers if layer.name in names}
 
 
 def _overall(model: Any) -> float:
-    kernels = [layer.get_weights()[0] for layer in model.layers if hasattr(layer, "kernel") or hasattr(layer, "depthwise_kernel")]
+    kernels = [
+        layer.get_weights()[0]
+        for layer in model.layers
+        if hasattr(layer, "kernel") or hasattr(layer, "depthwise_kernel")
+    ]
     return float(sum((k == 0).sum() for k in kernels) / sum(k.size for k in kernels))
 
 

@@ -46,7 +46,7 @@ def default_method(kind: str) -> str:
 def _with_method(name: str) -> type[Settings]:
     base = METHODS[name].settings
     field = (str, setting(name, help=METHODS[name].summary))
-    return pydantic.create_model(f"{base.__name__}OfStep", __base__=base, __doc__=base.__doc__, method=field)  # type: ignore[call-overload, no-any-return]
+    return pydantic.create_model(f"{base.__name__}OfStep", __base__=base, __doc__=base.__doc__, method=field)
 
 
 __all__ = ["STEPS", "Step", "default_method", "settings_of"]

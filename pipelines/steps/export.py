@@ -19,7 +19,9 @@ GATE_IMAGES = 2000  # validation images a gate looks at; more changes its verdic
 class ExportSettings(Settings):
     """Which files to write and what they are calibrated and judged on."""
 
-    formats: tuple[str, ...] = setting(("tflite_int8",), min_length=1, help="File formats, see `python -m pipelines methods`")
+    formats: tuple[str, ...] = setting(
+        ("tflite_int8",), min_length=1, help="File formats, see `python -m pipelines methods`"
+    )
     calibration_images: int = setting(
         200, ge=1, le=4096, unit="images", help="Training images that set the int8 ranges; 100 to 500 are usual"
     )
@@ -90,11 +92,13 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
             label = f"{state.made_by} {format_id}"
             around.artifacts.append(Artifact(artifact_id, format_id, path, outcome.contract, state.model_sha256, label))
     watch.progress(1, 1, "files checked")
-    return Result(state, {"artifacts": rows}, {"passed": float(sum(bool(row["passed"]) for row in rows))}, tuple(warnings))
+    return Result(
+        state, {"artifacts": rows}, {"passed": float(sum(bool(row["passed"]) for row in rows))}, tuple(warnings)
+    )
 
 
 def calibration_images(data: Dataset, count: int, seed: int) -> np.ndarray:
-    """Draws training images evenly over the classes, uint8 `(n, height, width, channels)`; never from the test split."""
+    """Draws training images evenly over the classes, uint8 `(n, height, width, channels)`."""
     train = data.splits["train"]
     random = np.random.default_rng(seed)
     order = random.permutation(len(train.labels))

@@ -31,7 +31,7 @@ def run(state: State, settings: MeasureSettings, around: Surroundings) -> Result
     for sha in {item.model_sha256 for item in around.artifacts} | {sha for _, sha in around.model_history[:1]}:
         right[sha] = predictor(around.load_model(sha))(test.images).argmax(1) == test.labels
     first_label, first_sha = around.model_history[0]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for place, item in enumerate(around.artifacts):
         watch.check()
         watch.progress(place, len(around.artifacts) + 1, f"test images through {item.format}")
@@ -60,7 +60,8 @@ def run(state: State, settings: MeasureSettings, around: Surroundings) -> Result
                 "details": {**scores, "against": against, "first_model": first_label},
             },
         )
-        rows.append({"artifact": item.id, "format": item.format, "label": item.label, "top1": found.top1, "interval": list(found.interval),
+        interval = list(found.interval)
+        rows.append({"artifact": item.id, "format": item.format, "label": item.label, "top1": found.top1, "interval": interval,
                      "against": against})  # fmt: skip
     report: dict[str, Any] = {"split": "test", "images": len(test.labels), "files": rows}
     if settings.latency:

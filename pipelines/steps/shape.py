@@ -21,7 +21,9 @@ def run(state: State, settings: Any, around: Surroundings) -> Result:
     context = Context(around.data, around.seed, around.watch, around.load_run)
     outcome = method.apply(state.model, settings, context)
     metrics = {
-        key: float(value) for key, value in outcome.report.items() if isinstance(value, int | float) and not isinstance(value, bool)
+        key: float(value)
+        for key, value in outcome.report.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
     }
     history = outcome.report.get("fit", {}).get("history") or []
     if history:

@@ -29,7 +29,7 @@ def save(path: Path, model: Any, optimizer: Any, best: list[np.ndarray] | None, 
     partial = path.with_suffix(".part")
     try:
         with partial.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -42,6 +42,7 @@ def load(path: Path) -> Checkpoint | None:
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as file:
+
         def series(prefix: str) -> list[np.ndarray]:
             return [file[f"{prefix}{i}"] for i in range(sum(name.startswith(prefix) for name in file.files))]
 

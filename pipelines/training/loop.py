@@ -77,7 +77,9 @@ def fit(
     variables = model.trainable_variables
     optimizer.build(variables)
     objective = objective or cross_entropy(data, settings)
-    run_chunk = _chunk_runner(tf, model, optimizer, variables, objective, augmenter(settings), settings, len(data.classes), seed, hooks)
+    run_chunk = _chunk_runner(
+        tf, model, optimizer, variables, objective, augmenter(settings), settings, len(data.classes), seed, hooks
+    )
     score = scorer(model)
 
     best: list[np.ndarray] | None = None
@@ -98,7 +100,9 @@ def fit(
             break
         frozen = epoch >= hooks.freeze_norms_after * settings.epochs
         _reset_layer_noise(model, seed, epoch)
-        order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(len(train.labels))[: updates * batch]
+        order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(len(train.labels))[
+            : updates * batch
+        ]
         losses: list[float] = []
         correct, at = 0, 0
         while at < updates:
@@ -223,7 +227,9 @@ def _chunk_runner(
                     hooks.update(step)
                 targets = tf.one_hot(labels[index], classes)
                 pixels = tf.cast(images[index], tf.float32) / 255.0
-                pixels, targets = augment(pixels, targets, tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)]))
+                pixels, targets = augment(
+                    pixels, targets, tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)])
+                )
                 pixels = tf.ensure_shape(pixels, (None, *model.input_shape[1:]))
                 with tf.GradientTape() as tape:
                     logits = model(pixels, training=True)

@@ -19,7 +19,11 @@ class Fitting(Settings):
         2e-3, gt=0, le=10, help="Peak learning rate; falls along a cosine to 1 % of it by the last epoch"
     )
     warmup: float = setting(
-        0.1, ge=0, le=0.9, unit="share of epochs", help="Share of the steps over which the learning rate climbs to its peak"
+        0.1,
+        ge=0,
+        le=0.9,
+        unit="share of epochs",
+        help="Share of the steps over which the learning rate climbs to its peak",
     )
     weight_decay: float = setting(
         0.0, ge=0, le=1, help="Decoupled decay of kernels (not of biases and norms); 0.0005 is usual with SGD"
@@ -29,7 +33,11 @@ class Fitting(Settings):
         "none", help="balanced: rare classes weigh more, n / (classes x count)"
     )
     patience: int | None = setting(
-        None, ge=1, le=1000, unit="epochs", help="Stop after so many epochs without a better validation accuracy; empty: never"
+        None,
+        ge=1,
+        le=1000,
+        unit="epochs",
+        help="Stop after so many epochs without a better validation accuracy; empty: never",
     )
     keep: Literal["best", "last"] = setting(
         "best", help="Weights to keep: best validation accuracy (ties: lower loss), or those of the last epoch"
@@ -39,9 +47,19 @@ class Fitting(Settings):
     )
     rotate: float = setting(0.0, ge=0, le=180, unit="degrees", help="Augmentation: random turn up to this angle")
     zoom: float = setting(0.0, ge=0, lt=0.9, help="Augmentation: random scale between 1 - zoom and 1 + zoom")
-    flip: bool = setting(False, help="Augmentation: mirror half of the images; wrong for digits and text, right for most photos")
-    brightness: float = setting(0.0, ge=0, lt=1, help="Augmentation: random factor between 1 - b and 1 + b on all pixels")
-    cutout: float = setting(
-        0.0, ge=0, le=0.9, unit="share of side", help="Augmentation: a random square of this side is set to the mean grey"
+    flip: bool = setting(
+        False, help="Augmentation: mirror half of the images; wrong for digits and text, right for most photos"
     )
-    mixup: float = setting(0.0, ge=0, le=10, help="Augmentation: Beta(a, a) blend of image pairs and their labels; 0 is off")
+    brightness: float = setting(
+        0.0, ge=0, lt=1, help="Augmentation: random factor between 1 - b and 1 + b on all pixels"
+    )
+    cutout: float = setting(
+        0.0,
+        ge=0,
+        le=0.9,
+        unit="share of side",
+        help="Augmentation: a random square of this side is set to the mean grey",
+    )
+    mixup: float = setting(
+        0.0, ge=0, le=10, help="Augmentation: Beta(a, a) blend of image pairs and their labels; 0 is off"
+    )

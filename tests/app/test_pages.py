@@ -21,7 +21,11 @@ SCREENS = sorted(path.stem for path in (ROOT / "app" / "screens").glob("*.py"))
 SETTINGS = {
     "data": DataSettings,
     **{f"{name}": settings_of(name) for name, step in STEPS.items() if step.settings is not None},
-    **{f"{method.kind}.{name}": settings_of(method.kind, name) for name, method in METHODS.items() if method.kind in STEPS},
+    **{
+        f"{method.kind}.{name}": settings_of(method.kind, name)
+        for name, method in METHODS.items()
+        if method.kind in STEPS
+    },
 }
 
 
@@ -142,7 +146,13 @@ def test_a_wrong_value_shows_its_reason_and_stays(empty_home: Path) -> None:
 
 def test_design_reads_its_address_and_says_what_is_wrong_with_it(empty_home: Path) -> None:
     test = AppTest.from_file(str(ROOT / "app" / "screens" / "design.py"), default_timeout=60)
-    for key, value in {"name": "mobilenet_v1", "width": "0.25", "resolution": "128", "classes": "7", "channels": "1"}.items():
+    for key, value in {
+        "name": "mobilenet_v1",
+        "width": "0.25",
+        "resolution": "128",
+        "classes": "7",
+        "channels": "1",
+    }.items():
         test.query_params[key] = value
     test.run()
     assert complaints(test) == []

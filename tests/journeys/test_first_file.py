@@ -19,7 +19,9 @@ MOST_CLICKS = 3
 PATIENCE_MS = 15 * 60 * 1000  # the machine of a test may be shared; the seconds are printed
 
 
-def test_three_clicks_give_an_int8_file_that_reaches_the_accuracy_shown(studio, page: Page, tmp_path: Path, capsys) -> None:
+def test_three_clicks_give_an_int8_file_that_reaches_the_accuracy_shown(
+    studio, page: Page, tmp_path: Path, capsys
+) -> None:
     page.goto(studio.url)
     start = page.get_by_role("button", name="Make an int8 file from the demo set", exact=True)
     expect(start).to_be_visible()
@@ -45,7 +47,9 @@ def test_three_clicks_give_an_int8_file_that_reaches_the_accuracy_shown(studio, 
     assert saved.suffix == ".tflite"
     top1, count = top1_of(saved, tmp_path)
     with capsys.disabled():
-        print(f"\nfirst file: {seconds:.1f} s, {clicks} clicks, {saved.stat().st_size:,} bytes, top-1 {top1:.4f} on {count} images")
+        print(
+            f"\nfirst file: {seconds:.1f} s, {clicks} clicks, {saved.stat().st_size:,} bytes, top-1 {top1:.4f} on {count} images"
+        )
     assert f"{100 * top1:.1f}" == shown.group(1)
     assert top1 > 0.9
     (run,) = studio.registry().list()

@@ -15,7 +15,9 @@ def digits(folder: Path, images: int = 256) -> Dataset:
     """Digits at 8x8 with only `images` training images (they lie in seeded order, so the first are a fair mix)."""
     data = open_dataset("digits", resolution=8, cache=folder)
     train = data.splits["train"]
-    part = dataclasses.replace(train, images=train.images[:images], labels=train.labels[:images], ids=train.ids[:images])
+    part = dataclasses.replace(
+        train, images=train.images[:images], labels=train.labels[:images], ids=train.ids[:images]
+    )
     return dataclasses.replace(data, splits={**data.splits, "train": part})
 
 

@@ -17,7 +17,12 @@ PROJECT = Path(__file__).parents[2]
 def call(*arguments, home=None):
     environment = {**os.environ, **({"LITESMITH_HOME": str(home)} if home else {})}
     return subprocess.run(
-        [sys.executable, "-m", "pipelines", *arguments], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "pipelines", *arguments],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 

@@ -16,12 +16,12 @@ from pipelines.start import record
 CHAIN = """
 name: chain
 data: {source: digits, resolution: 8}
-model: {name: mobilenet_v1, width: 0.1}
+model: {name: mobilenet_v2, width: 0.2}
 steps:
-  - train: {epochs: 2, batch: 64}
+  - train: {epochs: 8, batch: 32, learning_rate: 0.004, shift: 0}
   - export: {formats: [tflite_float32, onnx_float32]}
-  - prune: {epochs: 1, batch: 64}
-  - quantise: {epochs: 1, batch: 64, calibration_images: 64}
+  - prune: {epochs: 1, batch: 64, shift: 0}
+  - quantise: {epochs: 1, batch: 64, calibration_images: 64, shift: 0}
   - export: {formats: [tflite_int8, edgetpu]}
   - measure: {rounds: 8}
 """
@@ -154,10 +154,12 @@ def test_failing_step_names_the_cause_and_the_run_can_go_on(tmp_path):
 def test_grid_runs_as_one_group(tmp_path):
     home = Home.open(tmp_path)
     registry = Registry(home)
-    recipe = Recipe.parse(CHAIN.split("  - export")[0].replace("epochs: 2", "epochs: 1") + "grid: {widths: [0.1, 0.15]}\n")
+    recipe = Recipe.parse(
+        CHAIN.split("  - export")[0].replace("epochs: 8", "epochs: 1") + "grid: {widths: [0.2, 0.25]}\n"
+    )
     started = record(registry, recipe, queue=False)
     assert len(started.runs) == 2
     assert [InlineExecutor(home).submit(run) for run in started.runs] == ["done", "done"]
     assert registry.count(group=started.group) == 2
     params = [registry.get(run).recipe["model"]["width"] for run in started.runs]
-    assert params == [0.1, 0.15]
+    assert params == [0.2, 0.25]

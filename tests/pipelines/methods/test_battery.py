@@ -59,7 +59,9 @@ def test_method_leaves_the_input_alone_repeats_itself_and_survives_saving(name, 
     assert outcome.model.output_shape == trained.output_shape
     session.open_session(0)
     again = apply(name, trained, small_digits)
-    assert all(np.array_equal(a, b) for a, b in zip(outcome.model.get_weights(), again.model.get_weights(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(outcome.model.get_weights(), again.model.get_weights(), strict=True)
+    )
     path = tmp_path / ("model.h5" if outcome.int8_aware else "model.keras")
     save_model(outcome.model, path)
     images = small_digits.splits["validation"].images[:32]
@@ -82,7 +84,11 @@ def test_two_of_four_leaves_two_zeros_in_every_four_input_channels(trained, smal
     outcome = apply("magnitude", trained, small_digits, pattern="2:4")
     for name in outcome.report["layers"]:
         kernel = outcome.model.get_layer(name).get_weights()[0]
-        groups = kernel.reshape(-1, 4, kernel.shape[-1]) if kernel.ndim == 2 else kernel[0, 0].reshape(-1, 4, kernel.shape[-1])
+        groups = (
+            kernel.reshape(-1, 4, kernel.shape[-1])
+            if kernel.ndim == 2
+            else kernel[0, 0].reshape(-1, 4, kernel.shape[-1])
+        )
         assert ((groups == 0).sum(axis=1) >= 2).all(), name
 
 
@@ -99,7 +105,9 @@ def test_int8_aware_training_starts_from_warmed_ranges_and_keeps_zeros(trained, 
     report = aware.report
     assert report["validation_top1_warmed"] >= report["validation_top1_float"] - 0.05
     assert report["kernels_with_zeros_held"] >= len(pruned.report["layers"])
-    zeros = [float(np.mean(v.numpy() == 0)) for v in aware.model.trainable_variables if len(v.shape) == 4 and v.shape[0] == 1]
+    zeros = [
+        float(np.mean(v.numpy() == 0)) for v in aware.model.trainable_variables if len(v.shape) == 4 and v.shape[0] == 1
+    ]
     assert min(zeros) >= 0.59
     assert aware.int8_aware
 
@@ -110,10 +118,14 @@ def test_distillation_has_no_loss_when_student_equals_teacher_and_pulls_towards_
     student = network()
     images = small_digits.splits["validation"].images
     context = Context(small_digits, 0, QuietWatch(), load_run=lambda run: trained)
-    settings = METHODS["hinton"].settings(epochs=8, batch=32, learning_rate=5e-3, teacher="run:r1", alpha=1.0, shift=0.0)
+    settings = METHODS["hinton"].settings(
+        epochs=8, batch=32, learning_rate=5e-3, teacher="run:r1", alpha=1.0, shift=0.0
+    )
     outcome = METHODS["hinton"].apply(student, settings, context)
     wanted = predictor(trained)(images).argmax(1)
-    assert (predictor(outcome.model)(images).argmax(1) == wanted).mean() > (predictor(student)(images).argmax(1) == wanted).mean()
+    assert (predictor(outcome.model)(images).argmax(1) == wanted).mean() > (
+        predictor(student)(images).argmax(1) == wanted
+    ).mean()
     gentle = METHODS["hinton"].settings(epochs=1, batch=32, learning_rate=1e-9, teacher="run:r1", alpha=1.0, shift=0.0)
     same = METHODS["hinton"].apply(trained, gentle, context)
     # Norms run on batch statistics while training, so teacher (inference) and student differ a little.

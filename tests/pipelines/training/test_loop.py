@@ -96,7 +96,9 @@ def test_patience_stops_early_and_says_so(small_digits):
     from pipelines.training.reports import fit_warnings
 
     session.open_session(0)
-    report = fit(network(), small_digits, Fitting(epochs=30, batch=64, learning_rate=1e-7, patience=2), QuietWatch(), seed=0)
+    report = fit(
+        network(), small_digits, Fitting(epochs=30, batch=64, learning_rate=1e-7, patience=2), QuietWatch(), seed=0
+    )
     assert report.stopped_early
     assert report.epochs_done < 30
     assert "stopped early" in fit_warnings(report)[0]
@@ -137,7 +139,14 @@ def test_frozen_norms_keep_their_statistics_and_go_on_learning_afterwards(small_
     model = network()
     norm = norm_layers(model)[0]
     before = [value.copy() for value in norm.get_weights()[2:]]
-    fit(model, small_digits, Fitting(epochs=1, batch=32, keep="last"), QuietWatch(), seed=0, hooks=Hooks(freeze_norms_after=0.0))
+    fit(
+        model,
+        small_digits,
+        Fitting(epochs=1, batch=32, keep="last"),
+        QuietWatch(),
+        seed=0,
+        hooks=Hooks(freeze_norms_after=0.0),
+    )
     assert all(np.array_equal(a, b) for a, b in zip(before, norm.get_weights()[2:], strict=True))
     assert norm.trainable
     fit(model, small_digits, Fitting(epochs=1, batch=32, keep="last"), QuietWatch(), seed=0, label="second")
@@ -178,7 +187,9 @@ def test_flip_mirrors_whole_images():
     from zoo.keras import tf
 
     images = np.random.default_rng(0).random((64, 6, 6, 1)).astype(np.float32)
-    changed, _ = augmenter(Fitting(shift=0.0, flip=True))(tf.constant(images), tf.one_hot([0] * 64, 10), tf.constant([0, 1]))
+    changed, _ = augmenter(Fitting(shift=0.0, flip=True))(
+        tf.constant(images), tf.one_hot([0] * 64, 10), tf.constant([0, 1])
+    )
     mirrored = [np.allclose(new, old[:, ::-1], atol=1e-6) for new, old in zip(changed.numpy(), images, strict=True)]
     kept = [np.allclose(new, old, atol=1e-6) for new, old in zip(changed.numpy(), images, strict=True)]
     assert all(a != b for a, b in zip(mirrored, kept, strict=True))
