@@ -11,8 +11,8 @@ from app.guard import guarded
 st.set_page_config(page_title="Litesmith", page_icon=":material/hardware:", layout="wide")
 st.logo(Path(__file__).parent / "mark.svg", size="large")
 
-# The pages lie in screens/ because Streamlit (1.67) takes a folder called pages/ for its older kind of app: whoever opens
-# a fresh server at any address but "/" would then get that page without this frame.
+# The pages lie in screens/ because Streamlit (1.67) takes a folder called pages/ for its older kind of app: whoever
+# opens a fresh server at any address but "/" would then get that page without this frame.
 page = st.navigation(
     {
         "": [st.Page("screens/start.py", title="Start", icon=":material/rocket_launch:", default=True)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -118,6 +119,7 @@ def model_line(recipe: Mapping[str, Any]) -> str:
 
 
 def source_name(source: str) -> str:
-    """A data source without its long path: zip:/a/b/pets.zip -> pets.zip."""
+    """A data source without its long path: zip:/a/b/pets.zip -> pets.zip. Uploads lose the digest in their name."""
     kind, colon, path = source.partition(":")
-    return path.rstrip("/").rsplit("/", 1)[-1] if colon and path else kind
+    name = path.rstrip("/").rsplit("/", 1)[-1] if colon and path else kind
+    return re.sub(r"-[0-9a-f]{12}(?=\.zip$)", "", name)

@@ -12,6 +12,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from annotated_types import Lt
@@ -103,8 +104,8 @@ def formats() -> str:
         for entry in FORMATS.values()
     ]  # fmt: skip
     limits = [
-        (f"`{name}`", *(f"{100 * share:g} %" for share in (at.agreement, at.mean_error, at.max_error, at.accuracy_drop)))
-        for name, at in LIMITS.items()
+        (f"`{name}`", *(f"{100 * share:g} %" for share in astuple(limit)))
+        for name, limit in LIMITS.items()
     ]
     gate_heads = ("format", "same answer, at least", "mean logit error, at most", "largest", "accuracy drop, at most")
     return page([
@@ -117,7 +118,8 @@ def formats() -> str:
         "## The gate",
         "Every file is run on validation images and compared with the model it came from before it is offered. It "
         "must use allowed operators only, give finite answers, and stay within these limits. Logit errors are shares "
-        "of the range of the model's own logits; one image and a half is always forgiven in the accuracy. A file that fails is kept as refused, with the cause.",
+        "of the range of the model's own logits; in the accuracy one image is always forgiven. A file that fails is "
+        "kept as refused, with the cause.",
         table(gate_heads, limits, right=1),
     ])  # fmt: skip
 

@@ -1,11 +1,10 @@
 """Running written files: raw numbers in, logits out, as fast as this machine allows and never different for it.
 
-A whole split goes through one runner per core, each taking several images per call where that is exact. How many
-was measured (benchmarks/file_evaluation.py): a call costs microseconds of Python, so small images gain from batches
-(2.4 times at 16x16 pixels), large ones lose them again to the caches; threads over two runners gain on both, except
-with single calls of a few microseconds. Batched
-answers are compared bit by bit with one-by-one answers on the first images, and batching is given up when they differ
-(some float kernels round by batch) or when the file cannot be resized.
+A whole split goes through one runner per core, each taking several images per call where that is exact and faster: a
+call costs microseconds of Python, so small images gain from batches (2.4 times at 16x16 pixels) and large ones lose
+them again to the caches; two threads gain on both, except with single calls of a few microseconds. Before it starts,
+the first images are run both ways. Batching is given up when a single bit differs (some float kernels round by batch),
+when it takes more processor time, or when the file cannot be resized. Measured in benchmarks/file_evaluation.py.
 
 An uploaded or freshly written file may crash the process that runs it: `exports.gate` does this in a child.
 """
@@ -188,7 +187,7 @@ def run_raw(
 def _exact_batch(
     path: Path | str, contract: Contract, feed: Any, images: np.ndarray, kernels: str, single: Runner
 ) -> int:
-    """The batch to use: by the size of an image, and 1 when batches are refused or change a single bit."""
+    """The batch to use: by the size of an image; 1 when batches are refused, change a single bit or are slower."""
     batch = LARGEST_BATCH
     if contract.family == "keras":
         # Kept out of the promise: TensorFlow spends milliseconds per call, and its rounding is not what is shipped.
@@ -199,15 +198,22 @@ def _exact_batch(
         return 1
     raw = feed(images[:batch])
     try:
-        together = open_runner(path, contract, batch=batch, kernels=kernels)(raw)
+        many = open_runner(path, contract, batch=batch, kernels=kernels)
+        many(raw)
     except (RuntimeError, ValueError) as error:
         log.info("%s takes one image at a time: %s", Path(path).name, error)
         return 1
+    single(raw[:1])
+    # Processor time of this thread, so that other work on the machine does not sway the choice.
+    begun = time.thread_time()
+    together = many(raw)
+    between = time.thread_time()
     alone = np.concatenate([single(raw[at : at + 1]) for at in range(batch)])
-    if together.shape == alone.shape and together.tobytes() == alone.tobytes():
-        return batch
-    log.info("%s answers differently in batches of %d; running one image at a time", Path(path).name, batch)
-    return 1
+    ended = time.thread_time()
+    if together.shape != alone.shape or together.tobytes() != alone.tobytes():
+        log.info("%s answers differently in batches of %d; running one image at a time", Path(path).name, batch)
+        return 1
+    return batch if between - begun < ended - between else 1
 
 
 def _seconds_per_call(runner: Runner, raw: np.ndarray) -> float:

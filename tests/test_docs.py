@@ -89,7 +89,8 @@ def test_every_option_of_an_architecture_is_in_its_table(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "settings"), [("docs/data.md", DataSettings), ("docs/recipes.md", ModelSettings), ("docs/recipes.md", Grid)]
+    ("page", "settings"),
+    [("docs/data.md", DataSettings), ("docs/recipes.md", ModelSettings), ("docs/recipes.md", Grid)],
 )
 def test_every_setting_of_a_recipe_is_in_a_table(page: str, settings: type) -> None:
     text = text_of(page)
@@ -110,7 +111,8 @@ def test_generated_tables_are_up_to_date_in_any_terminal_and_without_tensorflow(
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "37", "PYTHONHASHSEED": "7"},
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "COLUMNS": "37", "PYTHONHASHSEED": "7"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
@@ -188,8 +190,9 @@ def test_every_page_of_the_studio_is_in_the_readme_table() -> None:
 
 
 def test_every_environment_variable_is_in_the_readme_and_the_other_way_round() -> None:
-    sources = [path for room in ("app", "pipelines", "exports", "zoo", "benchmarks") for path in (ROOT / room).rglob("*.py")]
-    sources += [ROOT / "Makefile", ROOT / "Dockerfile", ROOT / ".ci" / "run"]
+    sources = [ROOT / "Makefile", ROOT / "Dockerfile", ROOT / ".ci" / "run"]
+    for room in ("app", "pipelines", "exports", "zoo", "benchmarks"):
+        sources += (ROOT / room).rglob("*.py")
     in_code = {name for path in sources for name in re.findall(r"LITESMITH_[A-Z_]+", path.read_text(encoding="utf-8"))}
     assert set(re.findall(r"^\| `(LITESMITH_[A-Z_]+)` \|", text_of("README.md"), re.MULTILINE)) == in_code
 

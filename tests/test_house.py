@@ -25,8 +25,12 @@ from pipelines.steps.step import Step
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("app", "pipelines", "exports", "zoo")
-LEFT_OUT = {".git", ".venv", "build", "__pycache__", "node_modules"}  # and every other folder whose name begins with a dot
-MAY_PRINT = ("pipelines/__main__.py", "pipelines/probe.py", "pipelines/commands/", "benchmarks/", "docs/generate.py")
+BUILT = {"build", "__pycache__"}
+DOTTED = {".ci", ".streamlit"}  # what else begins with a dot is an environment, a cache or the history
+MAY_PRINT = (
+    "pipelines/__main__.py", "pipelines/commands/", "pipelines/probe.py", "benchmarks/", "docs/generate.py",
+    "tests/journeys/",  # `make journey` runs with -s, so that a person can follow
+)  # fmt: skip
 HEAVY = ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization", "tf2onnx")
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 
@@ -34,7 +38,7 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 def tree() -> Iterator[Path]:
     """Every file of the project; not what was built, installed or cached."""
     for folder, folders, files in os.walk(ROOT):
-        folders[:] = [name for name in folders if name not in LEFT_OUT and (not name.startswith(".") or name in (".ci", ".streamlit"))]
+        folders[:] = [name for name in folders if name in DOTTED or not (name in BUILT or name.startswith("."))]
         yield from (Path(folder) / name for name in files)
 
 
@@ -53,8 +57,7 @@ def modules_in(folder: str) -> dict[str, ModuleType]:
 
 
 def instances(modules: dict[str, ModuleType], kind: type) -> list[object]:
-    found = {id(value): value for module in modules.values() for value in vars(module).values() if isinstance(value, kind)}
-    return list(found.values())
+    return [value for module in modules.values() for value in vars(module).values() if isinstance(value, kind)]
 
 
 def same(found: list[object], listed: list[object]) -> bool:
@@ -83,9 +86,10 @@ def test_every_data_source_is_in_the_catalogue() -> None:
     found = set()
     for path in python_files("pipelines/data"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("open_"):
-                if [argument.arg for argument in node.args.args] == ["argument", "cache"]:
-                    found.add(node.name)
+            if not isinstance(node, ast.FunctionDef) or not node.name.startswith("open_"):
+                continue
+            if [argument.arg for argument in node.args.args] == ["argument", "cache"]:
+                found.add(node.name)
     assert found == {source.open.__name__ for source in SOURCES.values()}
     assert found == {f"open_{name}" for name in SOURCES}
 
@@ -103,8 +107,8 @@ def test_every_screen_is_in_the_frame() -> None:
 
 
 def test_no_module_has_a_vague_name() -> None:
-    parts = {part for path in python_files(*ROOMS, "tests", "benchmarks", "docs") for part in path.relative_to(ROOT).with_suffix("").parts}
-    assert parts & VAGUE == set()
+    files = python_files(*ROOMS, "tests", "benchmarks", "docs")
+    assert [str(path) for path in files if VAGUE & set(path.relative_to(ROOT).with_suffix("").parts)] == []
 
 
 def test_only_the_command_line_prints() -> None:
@@ -122,7 +126,8 @@ def test_only_the_command_line_prints() -> None:
 def test_importing_the_rooms_does_not_import_tensorflow() -> None:
     ours = ["zoo", "exports", "pipelines.recipes", "pipelines.compare", "pipelines.commands", "pipelines.__main__"]
     # main and the screens run when they are imported; tests/app opens those.
-    ours += [f"app.{path.stem}" for path in sorted((ROOT / "app").glob("*.py")) if path.stem not in ("__init__", "main")]
+    stems = sorted(path.stem for path in (ROOT / "app").glob("*.py"))
+    ours += [f"app.{stem}" for stem in stems if stem not in ("__init__", "main")]
     code = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]:\n"

@@ -15,6 +15,7 @@ from app.comparison import best_under, compared, finished_runs, plain_table
 from app.guard import guarded
 from app.twin import line, on_the_command_line
 from app.workspace import registry, short
+from exports import FORMATS
 from pipelines.runs import Run
 
 
@@ -113,16 +114,19 @@ def caps(rows: list[dict[str, Any]]) -> tuple[float | None, float | None]:
     return None if most_kb is None else most_kb * 1000, most_ms
 
 
-def matrices(rows: list[dict[str, Any]]) -> None:
+def matrices(rows: list[dict[str, Any]], base: dict[str, Any]) -> None:
     with_matrix = [row for row in rows if row.get("confusion")]
     if not with_matrix:
         return
     labels = {row["id"]: row["label"] for row in with_matrix}
     st.subheader("Which classes are mixed up", anchor=False)
+    integer = [row["id"] for row in with_matrix if FORMATS[row["format"]].integer and row is not base]
+    usual = [one for one in (base["id"], *integer, *labels) if one in labels]
+    usual = list(dict.fromkeys(usual))[:2]
     picked = st.multiselect(
         "Files",
         list(labels),
-        default=list(labels)[:2],
+        default=usual,
         format_func=lambda one: labels[one],
         max_selections=4,
         key="compare.matrices",
@@ -184,6 +188,11 @@ def show(chosen: list[str]) -> None:
         column_config={"file": st.column_config.TextColumn(width=220)},
     )
     timed = next((row["machine"] for row in rows if row.get("machine")), None)
+    sparse = [row["label"] for row in rows if row.get("zeros_only")]
+    if sparse:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.badge("zeros only: same size and speed", icon=":material/info:", color="orange")
+            st.caption(f"{', '.join(sparse)}: no channel was removed; only the compressed download shrinks.")
     where = f" Timed on {words.WHERE_MEASURED} ({timed.get('cpu', 'this machine')})." if timed else ""
     st.caption(
         f"Accuracy of the written file on the test images with its 95 % interval. “{words.NOT_DISTINGUISHABLE}” where "
@@ -231,7 +240,7 @@ def show(chosen: list[str]) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
-    matrices(rows)
+    matrices(rows, base)
 
 
 st.title("Compare")

@@ -81,7 +81,6 @@ def my_images() -> None:
         upload = st.file_uploader("Zip of images, one sub-folder per class", type=["zip"], key="start.zip")
         if upload is not None and st.session_state.get("images.upload") != upload.file_id:
             st.session_state["images.upload"] = upload.file_id
-            st.session_state.pop("images.summary", None)
             source = images.keep_upload(upload)
     with by_folder, st.form("start.folder", border=False):
         path = st.text_input("Folder", placeholder="/home/me/pictures/leaves", help="It holds one sub-folder per class")
@@ -93,8 +92,14 @@ def my_images() -> None:
                     "The path is empty; type the folder that holds one sub-folder per class.", icon=":material/error:"
                 )
     if source is not None:
-        st.session_state.pop("images.summary", None)
-        st.session_state["images.summary"] = (source, images.check(source))
+        for key in ("images.summary", "images.error"):
+            st.session_state.pop(key, None)
+        try:
+            st.session_state["images.summary"] = (source, images.check(source))
+        except ValueError as error:  # kept, so that the reason stands until there are other images
+            st.session_state["images.error"] = str(error)
+    if "images.error" in st.session_state:
+        st.error(st.session_state["images.error"], icon=":material/error:")
     if "images.summary" not in st.session_state:
         return
     source, summary = st.session_state["images.summary"]

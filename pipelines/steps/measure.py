@@ -60,9 +60,8 @@ def run(state: State, settings: MeasureSettings, around: Surroundings) -> Result
                 "details": {**scores, "against": against, "first_model": first_label},
             },
         )
-        interval = list(found.interval)
-        rows.append({"artifact": item.id, "format": item.format, "label": item.label, "top1": found.top1, "interval": interval,
-                     "against": against})  # fmt: skip
+        row = {"artifact": item.id, "format": item.format, "label": item.label, "top1": found.top1}
+        rows.append({**row, "interval": list(found.interval), "against": against})
     report: dict[str, Any] = {"split": "test", "images": len(test.labels), "files": rows}
     if settings.latency:
         watch.progress(len(around.artifacts), len(around.artifacts) + 1, "timing files in turn")

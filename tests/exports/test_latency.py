@@ -30,7 +30,7 @@ def test_a_file_against_itself_is_close_to_one(artifacts: dict[str, Artifact]):
     # The interval itself is a matter of luck on a busy machine; a factor would be a fault of the protocol.
     artifact = artifacts["tflite_float32"]
     report = measure([(artifact.path, artifact.contract)] * 2, rounds=8)
-    assert report.rows[1].ratio == pytest.approx(1.0, abs=0.15)
+    assert report.rows[1].ratio == pytest.approx(1.0, abs=0.25)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def serve(home: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:
         port = free.getsockname()[1]
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port), "--server.headless", "true"],
+            [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)],
             cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "LITESMITH_HOME": str(home)},
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
