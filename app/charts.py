@@ -149,7 +149,7 @@ def tradeoff(rows: Sequence[Mapping[str, Any]], over: str, colours: Colours, *, 
             annotation={"text": "cap", "font": {"color": colours.predicted}},
         )
     figure.update_xaxes(
-        title_text=f"ms per image, {words.WHERE_MEASURED}" if timed else "kB of the file", rangemode="tozero"
+        title_text="ms per image, host CPU, 1 thread" if timed else "kB of the file", rangemode="tozero"
     )
     figure.update_yaxes(title_text="top-1 on the test images", tickformat=".1%")
     return figure

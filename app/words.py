@@ -18,6 +18,7 @@ STATES: Mapping[str, tuple[str, str, str]] = {
 }
 NOT_DISTINGUISHABLE = "not distinguishable"
 WHERE_MEASURED = "host CPU, 1 thread, XNNPACK"
+MEASURED_ONNX = "host CPU, 1 thread, ONNX Runtime"
 
 
 def size(count: float | None) -> str:
@@ -76,6 +77,11 @@ def times(ratio: float | None, low: float | None, high: float | None, stable: bo
 def milliseconds(value: float | None) -> str:
     """A latency: 0.213 ms."""
     return "–" if value is None else f"{value:.3g} ms"
+
+
+def measured_on(format_id: str) -> str:
+    """The machine and the kernels that a file of this format was timed with."""
+    return MEASURED_ONNX if format_id.startswith("onnx") else WHERE_MEASURED
 
 
 def duration(seconds: float | None) -> str:

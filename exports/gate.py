@@ -47,7 +47,7 @@ LIMITS: dict[str, Limits] = {
     "tflite_float16": Limits(agreement=0.99, mean_error=0.005, max_error=0.05, accuracy_drop=0.005),
     # 8-bit weights, float activations.
     "tflite_dynamic": Limits(agreement=0.96, mean_error=0.03, max_error=0.30, accuracy_drop=0.02),
-    "tflite_int16x8": Limits(agreement=0.97, mean_error=0.02, max_error=0.30, accuracy_drop=0.02),
+    "tflite_int16x8": Limits(agreement=0.96, mean_error=0.02, max_error=0.30, accuracy_drop=0.02),
     # Logits beyond the calibrated range are clipped, which moves single ones far and the answer seldom.
     "tflite_int8": Limits(agreement=0.95, mean_error=0.05, max_error=0.50, accuracy_drop=0.02),
     "tflite_uint8": Limits(agreement=0.95, mean_error=0.05, max_error=0.50, accuracy_drop=0.02),

@@ -8,6 +8,7 @@ of variables differs), as `.h5` inside tfmot's scope it does. Only files Litesmi
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +38,9 @@ def save_model(model: keras.Model, path: Path | str) -> None:
         return
     from zoo import int8_aware
 
-    with int8_aware.scope():
+    with int8_aware.scope(), warnings.catch_warnings():
+        # Keras advises its newer format, which does not come back for these models.
+        warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
         model.save(path, include_optimizer=False, save_format="h5")
 
 

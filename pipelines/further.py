@@ -18,7 +18,7 @@ def export_recipe(registry: Registry, run: str, formats: Sequence[str], *, measu
     if not any(record.model_sha256 for record in registry.steps(run)):
         raise ValueError(f"run {run} has no trained model yet; export needs one")
     recipe = {key: value for key, value in origin.recipe.items() if key != "grid"}
-    recipe["name"] = f"{origin.name}: {', '.join(formats)}"
+    recipe["name"] = f"{origin.name[:60]}: {', '.join(formats)}"[:120]
     recipe["start"] = f"run:{run}"
     recipe["steps"] = [{"export": {"formats": list(formats)}}, *([{"measure": {}}] if measure else [])]
     return Recipe.of(recipe).as_dict()

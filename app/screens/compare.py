@@ -181,7 +181,7 @@ def show(chosen: list[str]) -> None:
         st.rerun()
     headline(rows, base)
     st.dataframe(
-        plain_table(rows),
+        plain_table(sorted(rows, key=lambda row: row is not base)),
         hide_index=True,
         height="content",
         alt="Files with accuracy, size and time, and differences to the baseline",
@@ -193,7 +193,10 @@ def show(chosen: list[str]) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge("zeros only: same size and speed", icon=":material/info:", color="orange")
             st.caption(f"{', '.join(sparse)}: no channel was removed; only the compressed download shrinks.")
-    where = f" Timed on {words.WHERE_MEASURED} ({timed.get('cpu', 'this machine')})." if timed else ""
+    kernels = "; ".join(
+        dict.fromkeys(words.measured_on(row["format"]) for row in rows if row["latency_ms"] is not None)
+    )
+    where = f" Timed on {kernels} ({timed.get('cpu', 'this machine')})." if timed else ""
     st.caption(
         f"Accuracy of the written file on the test images with its 95 % interval. “{words.NOT_DISTINGUISHABLE}” where "
         f"the interval of the difference holds 0, or that of the ratio 1.{where} "

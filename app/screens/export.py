@@ -161,7 +161,7 @@ def show(run: Run) -> None:
             picked.append(name)
         when.caption(FORMATS[name].when)
     st.button(
-        f"Write and check {len(picked)} formats" if picked else "Write and check",
+        f"Write and check {len(picked)}" if picked else "Write and check",
         icon=":material/play_arrow:",
         disabled=not picked,
         on_click=queue,

@@ -102,7 +102,7 @@ def show(files: list[ArtifactRecord], pictures: dict[tuple[int, int, int], np.nd
             if recorded:
                 st.caption(
                     f"{words.milliseconds(recorded.report.get('median_ms'))} per image, "
-                    f"measured alone on {words.WHERE_MEASURED}"
+                    f"measured alone on {words.measured_on(item.format)}"
                 )
     with (
         st.expander("The exact pixels the files get", icon=":material/grid_on:", expanded=True),
@@ -145,7 +145,9 @@ def times(files: list[ArtifactRecord]) -> None:
         alt="Times of the files, just measured",
     )
     st.caption(
-        f"Just now on {words.WHERE_MEASURED}."
+        "Just now on "
+        + ", ".join(dict.fromkeys(words.measured_on(item.format) for item in files))
+        + "."
         + (" A run is at work beside it, so these times are unsteady." if busy else "")
     )
 

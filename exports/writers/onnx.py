@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def write(source: Source, format_id: str, path: Path) -> list[str]:
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image")]
     traced = tf.function(lambda image: model(image * PIXEL, training=False), autograph=False)
     graph, _ = tf2onnx.convert.from_function(traced, input_signature=signature, opset=OPSET)
+    _settle_order(graph)
     _settle_names(graph)
     onnx.checker.check_model(graph, full_check=True)
     path.write_bytes(graph.SerializeToString(deterministic=True))
@@ -50,20 +52,46 @@ def _unjit_grouped_convolutions(model: Any) -> None:
             layer._jit_compiled_convolution_op = layer.convolution_op
 
 
+def _settle_order(graph: Any) -> None:
+    """Put the nodes in the order in which a walk from the answer back to the image meets them.
+
+    tf2onnx rewrites graphs over unordered sets, so the order of nodes that do not need each other changes from one
+    process to the next, and with it the bytes of the file.
+    """
+    inner = graph.graph
+    makers = {output: node for node in inner.node for output in node.output}
+    ordered: list[Any] = []
+    met: set[int] = set()
+    waiting: list[tuple[Any, bool]] = [(makers[inner.output[0].name], False)]
+    while waiting:
+        node, ready = waiting.pop()
+        if ready:
+            ordered.append(node)
+        elif id(node) not in met:
+            met.add(id(node))
+            waiting.append((node, True))
+            waiting += [(makers[name], False) for name in reversed(node.input) if name in makers]
+    copies = [type(node).FromString(node.SerializeToString()) for node in ordered]
+    del inner.node[:]
+    inner.node.extend(copies)
+
+
 def _settle_names(graph: Any) -> None:
-    """Name the answer `logits` and the free dimension `batch`, and number constants and inner names from zero.
+    """Name the answer `logits`, the free dimension `batch` and the constants `constant`, and number repeated names.
 
     tf2onnx counts its names (`const_fold_opt__12`) through the whole process and calls a shared constant after any of
     its users, so the same model would otherwise give other bytes depending on what was converted before it.
     """
     inner = graph.graph
     constants = {constant.name for constant in inner.initializer}
-    names: dict[str, str] = {"": "", inner.output[0].name: "logits"}
+    names: dict[str, str] = {"": "", "image": "image", inner.output[0].name: "logits"}
+    times: Counter[str] = Counter(names.values())
 
     def settled(name: str) -> str:
         if name not in names:
             plain = "constant" if name in constants else COUNTED.sub("", name)
-            names[name] = name if plain == name else f"{plain}__{len(names)}"
+            times[plain] += 1
+            names[name] = plain if times[plain] == 1 else f"{plain}__{times[plain]}"
         return names[name]
 
     inner.doc_string = ""
@@ -71,7 +99,11 @@ def _settle_names(graph: Any) -> None:
     for node in inner.node:
         node.input[:] = [settled(name) for name in node.input]
         node.output[:] = [settled(name) for name in node.output]
-        node.name = settled(node.name)
+    calls: Counter[str] = Counter()
+    for node in inner.node:
+        plain = COUNTED.sub("", node.name)
+        calls[plain] += 1
+        node.name = plain if calls[plain] == 1 else f"{plain}__{calls[plain]}"
     for constant in inner.initializer:
         constant.name = settled(constant.name)
     inner.initializer.sort(key=lambda constant: constant.name)

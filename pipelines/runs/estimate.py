@@ -100,8 +100,10 @@ def _relative_macs(recipe: Recipe) -> float:
 
 
 def _train_share(recipe: Recipe) -> float:
+    """The share of the images that is trained on; None, as in a recipe that leaves it out, is the usual share."""
     data = recipe.get("data") or {}
-    return (1.0 - data.get("test", 0.2)) * (1.0 - data.get("validation", 0.15))
+    test, validation = data.get("test"), data.get("validation")
+    return (1.0 - (0.2 if test is None else test)) * (1.0 - (0.15 if validation is None else validation))
 
 
 def _step(entry: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -264,3 +264,12 @@ def test_a_bug_shows_a_number_and_no_trace(empty_home: Path, monkeypatch: pytest
     assert "our bug" in test.error[0].value
     assert "secret" not in test.error[0].value
     assert "secret detail of ours" in (empty_home / "logs" / "studio.log").read_text()
+
+
+def test_predicted_int8_bytes_are_near_the_written_file(home_with_run: Path) -> None:
+    import zoo
+    from app.costs import predicted_int8_bytes
+
+    (item,) = [item for item in runs(home_with_run).artifacts("r00001") if item.format == "tflite_int8"]
+    sketch = zoo.sketch("mobilenet_v1", width=0.1, resolution=8, classes=10, channels=1)
+    assert predicted_int8_bytes(sketch) == pytest.approx(item.bytes, rel=0.03)

@@ -75,15 +75,20 @@ def test_the_paired_interval_by_hand():
     assert paired_difference(a, b) == pytest.approx((-6 / 21, -6 / 23 - half, -6 / 23 + half), abs=1e-6)
 
 
-@pytest.mark.parametrize(("n", "loss", "gain"), [(100, 0.02, 0.02), (300, 0.05, 0.02), (40, 0.10, 0.15)])
-def test_the_paired_interval_covers_the_truth_about_as_often_as_it_says(n: int, loss: float, gain: float):
+# With four disagreements expected the method is known to be cautious (the added images weigh half as much as they do),
+# so only too little coverage is a fault there.
+@pytest.mark.parametrize(
+    ("n", "loss", "gain", "most"),
+    [(100, 0.02, 0.02, 1.0), (300, 0.05, 0.02, 0.975), (40, 0.10, 0.15, 0.975), (2000, 0.03, 0.04, 0.965)],
+)
+def test_the_paired_interval_covers_the_truth_about_as_often_as_it_says(n: int, loss: float, gain: float, most: float):
     random = np.random.default_rng(11)
-    tables = random.multinomial(n, [0.8 - loss - gain + 0.2, loss, gain], size=2000)
+    tables = random.multinomial(n, [1 - loss - gain, loss, gain], size=2000)
     covered = 0
     for _, only_a, only_b in tables:
         _, low, high = paired_difference(*pairs(int(n - only_a - only_b), int(only_a), int(only_b), 0))
         covered += low <= gain - loss <= high
-    assert 0.935 <= covered / len(tables) <= 0.995
+    assert 0.935 <= covered / len(tables) <= most
 
 
 def test_paired_answers_need_the_same_images():

@@ -1,4 +1,4 @@
-"""Real training in real workers, killed with -9 in the middle: nothing lost, nothing counted twice, bit-equal weights."""
+"""Real training in real workers, killed with -9 in the middle: nothing lost or counted twice, bit-equal weights."""
 
 import os
 import signal
@@ -26,6 +26,12 @@ steps:
   - train: {epochs: 30, batch: 32, learning_rate: 0.003, rotate: 10, zoom: 0.1, cutout: 0.2, mixup: 0.1}
   - export: {formats: [tflite_int8]}
   - measure: {latency: false}
+"""
+
+RESTART = """
+from pipelines.jobs import ensure_supervisor
+from pipelines.runs import Home
+ensure_supervisor(Home.open())
 """
 
 pytestmark = pytest.mark.slow
@@ -73,9 +79,11 @@ def test_training_killed_in_the_middle_ends_with_bit_equal_weights_and_files(vic
         with pytest.raises(ValueError, match="running"):
             LocalExecutor(home).queue.resume(run)
         subprocess.run(
-            [sys.executable, "-c", "from pipelines.runs import Home; from pipelines.jobs import ensure_supervisor; ensure_supervisor(Home.open())"],
-            cwd=PROJECT, env={**os.environ, "LITESMITH_HOME": str(home.folder)}, check=True,
-        )  # fmt: skip
+            [sys.executable, "-c", RESTART],
+            cwd=PROJECT,
+            env={**os.environ, "LITESMITH_HOME": str(home.folder)},
+            check=True,
+        )
     else:
         os.kill(int(killed.worker_pid or 0), signal.SIGKILL)
     wait(900, lambda: registry.get(run).is_final, "the resumed run")

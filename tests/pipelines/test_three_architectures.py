@@ -17,7 +17,8 @@ data: {{source: digits, resolution: 16}}
 model: {{name: {name}, width: {width}}}
 steps:
   - train: {{epochs: 8, batch: 32, learning_rate: 0.003, shift: 0.05}}
-  - distil: {{teacher: mobilenet_v1, teacher_width: 0.25, teacher_epochs: 6, epochs: 8, batch: 32, learning_rate: 0.002}}
+  - distil:
+      {{teacher: mobilenet_v1, teacher_width: 0.25, teacher_epochs: 6, epochs: 8, batch: 32, learning_rate: 0.002}}
   - export: {{formats: [tflite_float32, tflite_int8, onnx_float32]}}
   - prune: {{epochs: 4, batch: 32, sparsity: 0.5}}
   - export: {{formats: [tflite_int8, onnx_float32]}}

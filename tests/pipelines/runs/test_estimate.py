@@ -64,6 +64,11 @@ def test_training_time_grows_with_epochs_images_and_macs(registry, trained, reci
     assert estimate(registry, recipe).seconds == pytest.approx(10.0 * factor)
 
 
+def test_shares_left_open_are_the_usual_ones(registry, trained):
+    trained(10.0)
+    assert estimate(registry, changed("data", test=None, validation=None)).seconds == pytest.approx(10.0)
+
+
 def test_counted_macs_take_the_place_of_the_rule(registry, trained):
     trained(10.0)
     found = estimate(registry, changed("model", width=1.0), macs_of=lambda recipe: 100 + 100 * recipe["model"]["width"])
