@@ -170,14 +170,18 @@ def _restore(recipe: Recipe, data: Dataset, handle: Any, done: list[Any]) -> Sta
         if record.model_sha256:
             return _stored_state(record, handle)
     if recipe.start is not None:
-        return _start_from(recipe.start.removeprefix("run:"), data, handle)
+        return _start_from(recipe.start, data, handle)
     return State(fresh_model(recipe, data, handle.seed))
 
 
-def _start_from(run: str, data: Dataset, handle: Any) -> State:
-    """Gives the last model of another run. ValueError when it does not fit the recipe's images."""
+def _start_from(start: str, data: Dataset, handle: Any) -> State:
+    """Gives the last model of another run, or the one it had after a step (`run:ID/STEP`, steps count from 1).
+
+    ValueError when there is none, or it does not fit the recipe's images.
+    """
+    run, _, step = start.removeprefix("run:").partition("/")
     for record in reversed(handle.registry.steps(run)):
-        if record.model_sha256:
+        if record.model_sha256 and (not step or record.index < int(step)):
             state = _stored_state(record, handle)
             model = state.model
             wanted = (*data.resolution, data.channels), len(data.classes)
@@ -203,9 +207,9 @@ def _stored_state(record: Any, handle: Any) -> State:
 
 def _models_before(recipe: Recipe, handle: Any) -> list[tuple[str, str]]:
     """Lists the float models of the run this one starts from, so that comparisons reach back to its first one."""
-    if recipe.start is None:
+    if recipe.start_run is None:
         return []
-    records = handle.registry.steps(recipe.start.removeprefix("run:"))
+    records = handle.registry.steps(recipe.start_run)
     return [pair for record in records for pair in _models_of(record) if not record.report.get("int8_aware")]
 
 

@@ -7,18 +7,27 @@ from typing import Any
 
 from pipelines.recipes import Recipe
 from pipelines.runs import Registry
+from pipelines.steps.export import INT8_AWARE_FORMATS
 
 
 def export_recipe(registry: Registry, run: str, formats: Sequence[str], *, measure: bool = True) -> dict[str, Any]:
-    """Gives the recipe that takes the model of `run` and writes `formats`.
+    """Gives the recipe that takes the last model of `run` which can become all of `formats`, and writes them.
 
     Raises ValueError when the run is unknown, has no model, or a format is not known.
     """
     origin = registry.get(run)
-    if not any(record.model_sha256 for record in registry.steps(run)):
+    models = [record for record in registry.steps(run) if record.model_sha256]
+    if not models:
         raise ValueError(f"run {run} has no trained model yet; export needs one")
+    # An int8-aware model gives integer files only; all others come from the last float model before it.
+    if not set(formats) <= set(INT8_AWARE_FORMATS):
+        models = [record for record in models if not record.report.get("int8_aware")]
+    if not models:
+        raise ValueError(
+            f"run {run} has only an int8-aware model; it can be written as {', '.join(INT8_AWARE_FORMATS)}"
+        )
     recipe = {key: value for key, value in origin.recipe.items() if key != "grid"}
     recipe["name"] = f"{origin.name[:60]}: {', '.join(formats)}"[:120]
-    recipe["start"] = f"run:{run}"
+    recipe["start"] = f"run:{run}/{models[-1].index + 1}"
     recipe["steps"] = [{"export": {"formats": list(formats)}}, *([{"measure": {}}] if measure else [])]
     return Recipe.of(recipe).as_dict()

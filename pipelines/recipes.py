@@ -104,7 +104,9 @@ class Recipe(pydantic.BaseModel):
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     start: str | None = pydantic.Field(
-        None, pattern=r"^run:[A-Za-z0-9_-]+$", description="Begin from the model of run:ID"
+        None,
+        pattern=r"^run:r\d+(/\d+)?$",
+        description="Begin from the last model of run:ID, or from that of its step N: run:ID/N",
     )
     steps: tuple[StepSpec, ...] = ()
     grid: Grid | None = None
@@ -174,6 +176,11 @@ class Recipe(pydantic.BaseModel):
             ]
             values = {key: value for key, value in values.items() if value not in ("", None, {}) or key == "steps"}
         return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110))
+
+    @property
+    def start_run(self) -> str | None:
+        """The id of the run this recipe begins from."""
+        return self.start.removeprefix("run:").partition("/")[0] if self.start else None
 
     @property
     def sha256(self) -> str:

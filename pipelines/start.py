@@ -23,10 +23,15 @@ def record(registry: Registry, recipe: Recipe, *, queue: bool) -> Started:
         raise ValueError("the recipe has no steps; a first one would be `- train: {epochs: 20}`")
     plans = recipe.expand()
     group = f"{recipe.name} {secrets.token_hex(2)}" if len(plans) > 1 else None
-    parent = recipe.start.removeprefix("run:") if recipe.start else None
     runs = tuple(
         registry.create(
-            plan.as_dict(), name=plan.name, seed=plan.seed, group=group, parent=parent, queue=queue, sha256=plan.sha256
+            plan.as_dict(),
+            name=plan.name,
+            seed=plan.seed,
+            group=group,
+            parent=recipe.start_run,
+            queue=queue,
+            sha256=plan.sha256,
         )
         for plan in plans
     )

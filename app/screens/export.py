@@ -27,7 +27,7 @@ def family(run: Run) -> list[Run]:
     found = [run]
     for other in registry().dependents(run.id):
         child = registry().get(other.id)
-        if child.recipe.get("start") == f"run:{run.id}":
+        if child.parent == run.id and child.recipe.get("start"):
             found.append(child)
     return found
 
