@@ -12,7 +12,7 @@ from typing import Any
 import zoo
 from pipelines.data import Dataset, open_dataset
 from pipelines.recipes import Recipe
-from pipelines.runs.environment import versions
+from pipelines.runs.environment import source_sha256, versions
 from pipelines.steps import STEPS
 from pipelines.steps.step import Artifact, Result, State, Surroundings
 from pipelines.training import session
@@ -116,7 +116,7 @@ def load_run_model(registry: Any, run: str) -> Any:
 
 
 def step_key(recipe: Recipe, index: int, data: Dataset) -> str:
-    """Hash of everything that decides a step's result: data, model, the steps up to it, seed, libraries, threads."""
+    """Hash over what decides a step's result: data, model, the steps up to it, seed, our source, libraries, threads."""
     plan = recipe.as_dict()
     content = {
         "manifest": data.manifest_sha256,
@@ -125,6 +125,7 @@ def step_key(recipe: Recipe, index: int, data: Dataset) -> str:
         "start": recipe.start,
         "steps": plan["steps"][: index + 1],
         "seed": recipe.seed,
+        "source": source_sha256(),
         "versions": versions(),
         "threads": session.threads(),
     }

@@ -75,7 +75,7 @@ def history() -> None:
             if st.button("Older", icon=":material/chevron_right:", disabled=page >= pages):
                 st.session_state["runs.page"] = page + 1
                 st.rerun()
-        st.caption(f"{count:,} runs")
+        st.caption("1 run" if count == 1 else f"{count:,} runs")
 
 
 def look(run: Run) -> None:

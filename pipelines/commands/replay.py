@@ -82,7 +82,7 @@ def _origin(registry: Registry, given: str) -> dict[str, Any]:
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
     return {
         key: f"{before.get(key)} then, {now.get(key)} now"
-        for key in ("machine", "processor", "cores", "python", "threads", "packages")
+        for key in ("machine", "processor", "cores", "python", "threads", "packages", "source")
         if before.get(key) != now.get(key)
     }
 

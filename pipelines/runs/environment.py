@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from functools import cache
@@ -42,6 +43,17 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
+def source_sha256() -> str:
+    """Hash over the source files of the rooms that make results."""
+    root = Path(__file__).parents[2]
+    digest = hashlib.sha256()
+    for room in ("zoo", "exports", "pipelines"):
+        for path in sorted((root / room).rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
 def environment() -> dict[str, Any]:
     """Returns machine, system and versions as plain values."""
     return {
@@ -54,6 +66,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "threads": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
         "packages": dict(versions()),
+        "source": source_sha256(),
     }
 
 
