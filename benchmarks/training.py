@@ -15,7 +15,7 @@ from typing import Any
 
 IMAGES = 4096
 BATCH = 64
-ROUNDS = 5
+ROUNDS = 3
 
 
 def run(rounds: int = ROUNDS) -> dict[str, Any]:
