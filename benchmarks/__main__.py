@@ -24,9 +24,10 @@ def main() -> int:
     for name in asked.names or BENCHMARKS:
         print(f"measuring {name} ...", file=sys.stderr)
         found[name] = BENCHMARKS[name]()
-    document = {"machine": machine(), "benchmarks": found}
-    Path("build").mkdir(exist_ok=True)
-    Path("build/bench.json").write_text(json.dumps(document, indent=2))
+        # Written after each one: a later benchmark that fails takes nothing with it.
+        document = {"machine": machine(), "benchmarks": found}
+        Path("build").mkdir(exist_ok=True)
+        Path("build/bench.json").write_text(json.dumps(document, indent=2))
     if asked.json:
         print(json.dumps(document, indent=2))
         return 0
