@@ -27,8 +27,22 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
     from pipelines.training import session
     from pipelines.training.loop import fit
     from pipelines.training.settings import Fitting
+    from pipelines.training.watch import QuietWatch
     from zoo.cloning import clone
     from zoo.keras import keras
+
+    class EpochClock(QuietWatch):
+        """Times whole epochs; the first one also builds the graph and is left out below."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seconds: list[float] = []
+            self._since = time.perf_counter()
+
+        def metrics(self, rows: list[tuple[str, float, float]]) -> None:
+            now = time.perf_counter()
+            self.seconds.append(now - self._since)
+            self._since = now
 
     session.open_session(0)
     with tempfile.TemporaryDirectory() as cache:
@@ -58,7 +72,7 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
         theirs.fit(images, many.labels, batch_size=BATCH, epochs=1, verbose=0)
         ours_seconds, their_seconds = [], []
         for _ in range(rounds):
-            watch = _EpochClock()
+            watch = EpochClock()
             fit(clone(fresh), data, plain, watch, seed=0)
             ours_seconds.append(watch.seconds[-1])
             begun = time.perf_counter()
@@ -81,26 +95,3 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
             }
         )
     return {"what": "training throughput, ours / tf_keras fit", "batch": BATCH, "images": IMAGES, "rows": rows}
-
-
-class _EpochClock:
-    """A watch that times whole epochs; the first one also builds the graph and is left out by the caller."""
-
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="litesmith-bench-"))
-        self.seconds: list[float] = []
-        self._since = time.perf_counter()
-
-    def progress(self, done: float, total: float, message: str, seconds_left: float | None = None) -> None:
-        return
-
-    def metrics(self, rows: list[tuple[str, float, float]]) -> None:
-        now = time.perf_counter()
-        self.seconds.append(now - self._since)
-        self._since = now
-
-    def log(self, message: str) -> None:
-        return
-
-    def check(self) -> None:
-        return
