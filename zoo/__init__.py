@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from zoo.architectures import ARCHITECTURES, architecture
 from zoo.assemble import build, cost, sketch
-from zoo.costs import Cost, cost_of
-from zoo.declaration import Architecture, Option
+from zoo.costs import Cost, cost_of, predicted_int8_bytes
+from zoo.declaration import Architecture, Option, Published
 from zoo.read_model import sketch_of
 from zoo.sketches import Op, Sketch
 
@@ -18,11 +18,13 @@ __all__ = [
     "Cost",
     "Op",
     "Option",
+    "Published",
     "Sketch",
     "architecture",
     "build",
     "cost",
     "cost_of",
+    "predicted_int8_bytes",
     "sketch",
     "sketch_of",
 ]

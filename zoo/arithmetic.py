@@ -12,7 +12,7 @@ PReLU slopes; `fixed` holds the moving statistics of the normalisation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -122,6 +122,34 @@ def dense(config: Config, shapes: Shapes) -> Facts:
     return Facts((*shape[:-1], out), trainable=weights + bias, macs=prod(shape[:-1]) * weights)
 
 
+def condensing_convolution(config: Config, shapes: Shapes) -> Facts:
+    """A 1x1 convolution and its mask, one number per input channel and group; computed whole until it is deployed."""
+    (shape,) = shapes
+    groups, condensation, out = config["groups"], config["condensation"], config["filters"]
+    if out % groups or shape[-1] % condensation:
+        raise ValueError(
+            f"{groups} groups must divide the {out} output channels and the condensation factor {condensation} the "
+            f"{shape[-1]} input channels"
+        )
+    whole = convolution({"kernel_size": 1, "filters": out, "use_bias": False}, shapes)
+    return replace(whole, fixed=shape[-1] * groups)
+
+
+def condensing_dense(config: Config, shapes: Shapes) -> Facts:
+    """A dense layer and its mask, one number per input; computed whole until it is deployed."""
+    (shape,) = shapes
+    if shape[-1] % config["condensation"]:
+        raise ValueError(f"the condensation factor {config['condensation']} must divide the {shape[-1]} inputs")
+    return replace(dense(config, shapes), fixed=shape[-1])
+
+
+def learned_group_convolution(config: Config, shapes: Shapes) -> Facts:
+    """A 1x1 convolution and its group logits, trained as well; computed whole until it is deployed."""
+    (shape,) = shapes
+    whole = convolution({"kernel_size": 1, "filters": config["filters"], "use_bias": False}, shapes)
+    return replace(whole, trainable=whole.trainable + config["groups"] * (shape[-1] + config["filters"]))
+
+
 def normalisation(config: Config, shapes: Shapes) -> Facts:
     """Batch normalisation: scale and shift are trained, moving mean and variance are not."""
     (shape,) = shapes
@@ -185,10 +213,10 @@ def channel_shuffle(config: Config, shapes: Shapes) -> Facts:
 def channel_gather(config: Config, shapes: Shapes) -> Facts:
     """The listed channels, in the listed order; repeats allowed."""
     (shape,) = shapes
-    wrong = [index for index in config["indices"] if not 0 <= index < shape[-1]]
-    if wrong or not config["indices"]:
-        raise ValueError(f"channel indices must lie in 0..{shape[-1] - 1}, at least one; received {config['indices']}")
-    out = (*shape[:-1], len(config["indices"]))
+    indices = config["indices"]
+    if not indices or min(indices) < 0 or max(indices) >= shape[-1]:
+        raise ValueError(f"channel indices must lie in 0..{shape[-1] - 1}, at least one; received {indices}")
+    out = (*shape[:-1], len(indices))
     return Facts(out, read=prod(out))
 
 
@@ -209,6 +237,35 @@ def padding(config: Config, shapes: Shapes) -> Facts:
     (shape,) = shapes
     (top, bottom), (left, right) = config["padding"]
     return Facts((shape[0] + top + bottom, shape[1] + left + right, shape[2]))
+
+
+def cropping(config: Config, shapes: Shapes) -> Facts:
+    """The map without `((top, bottom), (left, right))` of its outer cells; only what is left is read."""
+    (shape,) = shapes
+    (top, bottom), (left, right) = config["cropping"]
+    out = (shape[0] - top - bottom, shape[1] - left - right, shape[2])
+    if min(out) < 1:
+        raise ValueError(f"nothing of a map of {shape[0]}x{shape[1]} is left after cropping; use a larger resolution")
+    return Facts(out, read=prod(out))
+
+
+def cell_gather(config: Config, shapes: Shapes) -> Facts:
+    """The cells where the listed rows and columns cross; repeats allowed. Only those are read."""
+    (shape,) = shapes
+    for word, size in (("rows", shape[0]), ("columns", shape[1])):
+        places = config[word]
+        if not places or min(places) < 0 or max(places) >= size:
+            raise ValueError(f"{word} must lie in 0..{size - 1}, at least one; received {places}")
+    out = (len(config["rows"]), len(config["columns"]), shape[2])
+    return Facts(out, read=prod(out))
+
+
+def channel_padding(config: Config, shapes: Shapes) -> Facts:
+    """Channels of zeros before and after those of the input."""
+    (shape,) = shapes
+    if config["before"] < 0 or config["after"] < 0:
+        raise ValueError(f"{config['before']} and {config['after']} channels cannot be added; use 0 or more")
+    return Facts((*shape[:-1], config["before"] + shape[-1] + config["after"]))
 
 
 def resizing(config: Config, shapes: Shapes) -> Facts:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from zoo import layers
 from zoo.architectures import architecture
 from zoo.costs import Cost, cost_of
-from zoo.heads.classification import classification_head
-from zoo.layers import Tensor
+from zoo.declaration import Architecture
+from zoo.layers import AFFINE, Tensor
 from zoo.request import Request
 from zoo.sketches import Sketch
 
@@ -19,39 +20,44 @@ def build(
     name: str,
     *,
     width: float = 1.0,
-    resolution: int | tuple[int, int] = 224,
+    resolution: int | tuple[int, int] | None = None,
     classes: int = 1000,
     channels: int = 3,
     form: str = "train",
+    affine: bool = False,
     **options: Any,
 ) -> keras.Model:
     """An untrained Keras model: `image` (batch, height, width, channels) in [0, 1] to logits (batch, classes).
 
-    Raises: ValueError for any argument that is not offered, saying what would work.
+    Without a `resolution` it is the paper's for this variant. `affine` puts the layer `image_affine` in front, where
+    published weights keep what was done to their images; it is not trained. Raises: ValueError for any argument that
+    is not offered, saying what would work.
     """
-    request = Request.of(width=width, resolution=resolution, classes=classes, channels=channels, form=form)
-    architecture(name).settle(options)  # a wrong name or option fails before TensorFlow is loaded
+    family, request, settled = _checked(name, width, resolution, classes, channels, form, options)
+    _lay(family, Sketch().input(request.shape), request, settled, affine)  # fails in milliseconds
     from zoo.keras import keras
 
     image = keras.Input(request.shape, name="image")
-    return keras.Model(image, _walk(name, image, request, options), name=name)
+    return keras.Model(image, _lay(family, image, request, settled, affine), name=name)
 
 
 def sketch(
     name: str,
     *,
     width: float = 1.0,
-    resolution: int | tuple[int, int] = 224,
+    resolution: int | tuple[int, int] | None = None,
     classes: int = 1000,
     channels: int = 3,
-    form: str = "train",
+    form: str = "deploy",
+    affine: bool = False,
     **options: Any,
 ) -> Sketch:
-    """The same network as a list of operations, in milliseconds and without TensorFlow. Raises: as `build`."""
-    request = Request.of(width=width, resolution=resolution, classes=classes, channels=channels, form=form)
+    """The network as a list of operations, in milliseconds and without TensorFlow; as deployed unless `form` says
+    otherwise. Raises: as `build`.
+    """
+    family, request, settled = _checked(name, width, resolution, classes, channels, form, options)
     result = Sketch()
-    logits = _walk(name, result.input(request.shape), request, options)
-    result.outputs = (logits.name,)
+    result.outputs = (_lay(family, result.input(request.shape), request, settled, affine).name,)
     return result
 
 
@@ -59,22 +65,40 @@ def cost(
     name: str,
     *,
     width: float = 1.0,
-    resolution: int | tuple[int, int] = 224,
+    resolution: int | tuple[int, int] | None = None,
     classes: int = 1000,
     channels: int = 3,
-    form: str = "train",
+    form: str = "deploy",
+    affine: bool = False,
     element_bytes: int = 4,
     **options: Any,
 ) -> Cost:
     """What the network will cost, with `element_bytes` per number (4 float32, 1 int8). Raises: as `build`."""
     return cost_of(
-        sketch(name, width=width, resolution=resolution, classes=classes, channels=channels, form=form, **options),
+        sketch(
+            name,
+            width=width,
+            resolution=resolution,
+            classes=classes,
+            channels=channels,
+            form=form,
+            affine=affine,
+            **options,
+        ),
         element_bytes,
     )
 
 
-def _walk(name: str, image: Tensor, request: Request, options: dict[str, Any]) -> Tensor:
+def _lay(family: Architecture, image: Tensor, request: Request, options: dict[str, Any], affine: bool) -> Tensor:
+    if affine:
+        image = layers.affine(image, name=AFFINE)
+    return family.lay(image, request.classes, request.width, request.form, options)
+
+
+def _checked(
+    name: str, width: Any, resolution: Any, classes: Any, channels: Any, form: str, options: dict[str, Any]
+) -> tuple[Architecture, Request, dict[str, Any]]:
     family = architecture(name)
-    backbone, head = family.settle(options)
-    features = family.features(image, request.width, request.form, **backbone)
-    return classification_head(features, request.classes, **head)
+    settled = family.settle(options)
+    side = family.usual_resolution(settled) if resolution is None else resolution
+    return family, Request.of(width=width, resolution=side, classes=classes, channels=channels, form=form), settled

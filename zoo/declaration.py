@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from math import inf
 from typing import Any
 
-from zoo.layers import Tensor
+from zoo.arithmetic import Shape
+from zoo.heads.classification import classification_head
+from zoo.layers import Tensor, shape_of
 from zoo.lookup import unknown_name
 
 
 @dataclass(frozen=True)
 class Option:
-    """One setting beyond the two multipliers: its default and what it may be (a choice, or a range)."""
+    """One setting beyond the two multipliers: its default and what it may be (a choice, a range, or true and false)."""
 
     name: str
     default: Any
@@ -25,10 +29,16 @@ class Option:
     def check(self, value: Any) -> Any:
         """`value` when it is allowed, as the type of the default. Raises: ValueError saying what would be."""
         if self.choices is not None:
-            if value not in self.choices:
+            # A variant called 1.1 or 50 comes as a number from a YAML file or the command line.
+            named = [choice for choice in self.choices if str(choice) == str(value)]
+            if not named:
                 raise ValueError(
                     f"{self.name} {value!r} is not offered; choose one of {', '.join(map(str, self.choices))}"
                 )
+            return named[0]
+        if isinstance(self.default, bool):
+            if not isinstance(value, bool):
+                raise ValueError(f"{self.name} {value!r} is not offered; it is true or false")
             return value
         low = -inf if self.minimum is None else self.minimum
         high = inf if self.maximum is None else self.maximum
@@ -50,11 +60,33 @@ def dropout_option(default: float, source: str) -> Option:
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """A network family. `features(image, width, form, **own options)` lays the backbone on a tensor or a sketch node.
+class Published:
+    """Figures printed elsewhere for one design: a label with its source, never a bound for a test.
 
-    `widths` are the published ones; any other width that the family's rounding rule allows works as well.
-    `head_options` of the options go to the head, the others to `features`.
+    `mega_macs` and `mega_params` are in millions as printed; `top1` in per cent, on ImageNet unless `note` says
+    otherwise.
+    """
+
+    width: float = 1.0
+    resolution: int = 224
+    mega_macs: float | None = None
+    mega_params: float | None = None
+    top1: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network family: `features` lays the backbone on a tensor or a sketch node, `head` turns its map into logits.
+
+    `features(image, width, form, ...)` and `head(features, classes, ...)` are further given those of `width`, `form`
+    and the options that their signatures name. An option called `variant` chooses between tables of the paper.
+
+    `widths` are the published ones (any other that the rounding rule allows works as well); where the paper has no
+    width multiplier, `width_is_extension` is true and every width but 1 is this project's own. `variant_resolutions`
+    holds the variants whose usual resolution is another one. `weights_follow_resolution` marks the families that
+    flatten a map, so that their weights belong to one resolution.
     """
 
     name: str
@@ -64,14 +96,35 @@ class Architecture:
     features: Callable[..., Tensor]
     widths: tuple[float, ...]
     options: tuple[Option, ...] = ()
+    head: Callable[..., Tensor] = classification_head
+    width_is_extension: bool = False
     default_width: float = 1.0
     default_resolution: int = 224
     resolutions: tuple[int, ...] = (96, 128, 160, 192, 224)
+    variant_resolutions: Mapping[str, int] = field(default_factory=dict)
+    minimum_side: int = 8
+    weights_follow_resolution: bool = False
+    published: tuple[Published, ...] = ()
     task: str = "classification"
-    head_options: tuple[str, ...] = ("dropout",)
 
-    def settle(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Checked options with defaults filled in: (those of the backbone, those of the head).
+    def option(self, name: str) -> Option | None:
+        """The option called `name`, None when the family has none of that name."""
+        return next((option for option in self.options if option.name == name), None)
+
+    @property
+    def variants(self) -> tuple[Any, ...]:
+        """The choices of the option `variant`; empty when there is one table only."""
+        option = self.option("variant")
+        return (option.choices or ()) if option else ()
+
+    def usual_resolution(self, options: Mapping[str, Any]) -> int:
+        """The side in pixels that the paper uses for this variant."""
+        option = self.option("variant")
+        variant = options.get("variant", option.default if option else None)
+        return self.variant_resolutions.get(variant, self.default_resolution)
+
+    def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Checked options with defaults filled in.
 
         Raises: ValueError for an option the family does not have, or a value it does not offer.
         """
@@ -79,6 +132,27 @@ class Architecture:
         for name in options:
             if name not in known:
                 raise unknown_name(f"option of {self.name}", name, known)
-        settled = {name: option.check(options.get(name, option.default)) for name, option in known.items()}
-        backbone = {name: value for name, value in settled.items() if name not in self.head_options}
-        return backbone, {name: value for name, value in settled.items() if name in self.head_options}
+        return {name: option.check(options.get(name, option.default)) for name, option in known.items()}
+
+    def lay(self, image: Tensor, classes: int, width: float, form: str, options: Mapping[str, Any]) -> Tensor:
+        """Logits of `classes` from `image`, a Keras tensor or a sketch node; `options` as `settle` gives them.
+
+        Raises: ValueError when the image is too small for this family.
+        """
+        shape: Shape = shape_of(image)
+        if min(shape[:2]) < self.minimum_side:
+            raise ValueError(
+                f"{self.name} needs at least {self.minimum_side} pixels a side; received {shape[0]}x{shape[1]}"
+            )
+        given = {**options, "form": form, "width": width}
+        map_ = self.features(image, **_named(self.features, given))
+        return self.head(map_, classes, **_named(self.head, given))
+
+
+def _named(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: given[name] for name in _parameters(function) if name in given}
+
+
+@cache
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)

@@ -1,8 +1,8 @@
 """Registered Keras layers for the words of the vocabulary that Keras has no layer for. Importing this imports
 TensorFlow.
 
-None has weights. Each serialises by plain numbers and is registered under the package `litesmith`, so a saved file
-names `litesmith>ChannelShuffle` and never carries code.
+None has weights here; those that have stand in `zoo/keras_learned.py`. Each serialises by plain numbers and is
+registered under the package `litesmith`, so a saved file names `litesmith>ChannelShuffle` and never carries code.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoo.keras import keras, tf
+from zoo.keras_learned import CondensingConv2D, CondensingDense, LearnedGroupConv2D
 from zoo.rules import RULES
 
 
@@ -98,7 +99,48 @@ class ChannelGather(_Plain):
         return {**super().get_config(), "indices": self.indices}
 
 
-OWN = (HardSwish, HardSigmoid, ChannelSlice, ChannelShuffle, ChannelGather)
+@keras.utils.register_keras_serializable("litesmith")
+class CellGather(_Plain):
+    """The cells where `rows` and `columns` cross, repeats allowed."""
+
+    def __init__(self, rows: Sequence[int], columns: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rows, self.columns = [int(row) for row in rows], [int(column) for column in columns]
+
+    def call(self, x: Any) -> Any:
+        return tf.gather(tf.gather(x, self.rows, axis=1), self.columns, axis=2)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rows": self.rows, "columns": self.columns}
+
+
+@keras.utils.register_keras_serializable("litesmith")
+class ChannelPad(_Plain):
+    """`before` channels of zeros, the input, `after` channels of zeros."""
+
+    def __init__(self, before: int, after: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.before, self.after = int(before), int(after)
+
+    def call(self, x: Any) -> Any:
+        return tf.pad(x, [*[(0, 0)] * (len(x.shape) - 1), (self.before, self.after)])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "before": self.before, "after": self.after}
+
+
+OWN = (
+    HardSwish,
+    HardSigmoid,
+    ChannelSlice,
+    ChannelShuffle,
+    ChannelGather,
+    CellGather,
+    ChannelPad,
+    CondensingConv2D,
+    CondensingDense,
+    LearnedGroupConv2D,
+)
 
 
 def custom_objects() -> dict[str, type]:

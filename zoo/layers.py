@@ -23,6 +23,8 @@ NORM_MOMENTUM = 0.9
 
 Tensor = Any  # a Keras tensor or a sketch Node
 
+AFFINE = "image_affine"  # the layer in front of networks with published weights: what was done to their images
+
 
 def shape_of(x: Tensor) -> Shape:
     """The shape without the batch axis."""
@@ -53,9 +55,14 @@ def conv(
     groups: int = 1,
     dilation: int = 1,
     bias: bool = False,
+    bias_start: float = 0.0,
     padding: str = "same",
 ) -> Tensor:
-    """A convolution to `channels`, without activation. `groups` is the native grouped form (see blocks/grouped.py)."""
+    """A convolution to `channels`, without activation. `groups` is the native grouped form (see blocks/grouped.py).
+
+    `bias_start` is what an untrained bias holds.
+    """
+    start = {"bias_initializer": {"class_name": "Constant", "config": {"value": bias_start}}} if bias_start else {}
     return _put(
         "Conv2D",
         x,
@@ -67,6 +74,7 @@ def conv(
         dilation_rate=(dilation, dilation),
         groups=groups,
         use_bias=bias,
+        **start,
     )
 
 
@@ -95,9 +103,41 @@ def depthwise(
     )
 
 
+def affine(x: Tensor, *, name: str) -> Tensor:
+    """x times a scale plus an offset, by channel: a 1x1 depthwise convolution that is not trained, at first 1 and 0."""
+    return _put(
+        "DepthwiseConv2D",
+        x,
+        name,
+        kernel_size=(1, 1),
+        strides=(1, 1),
+        padding="same",
+        dilation_rate=(1, 1),
+        depth_multiplier=1,
+        use_bias=True,
+        depthwise_initializer="ones",
+        trainable=False,
+    )
+
+
 def dense(x: Tensor, units: int, *, name: str, bias: bool = True) -> Tensor:
     """A dense layer, without activation."""
     return _put("Dense", x, name, units=units, use_bias=bias)
+
+
+def condensing_conv(x: Tensor, channels: int, *, name: str, groups: int, condensation: int) -> Tensor:
+    """A 1x1 convolution whose groups each give up input channels while training, until 1/condensation is left."""
+    return _put("CondensingConv2D", x, name, filters=channels, groups=groups, condensation=condensation)
+
+
+def condensing_dense(x: Tensor, units: int, *, name: str, condensation: int) -> Tensor:
+    """A dense layer that gives up inputs while training, until 1/condensation is left."""
+    return _put("CondensingDense", x, name, units=units, condensation=condensation)
+
+
+def learned_group_conv(x: Tensor, channels: int, *, name: str, groups: int) -> Tensor:
+    """A 1x1 convolution that learns which input and output channels belong to which group."""
+    return _put("LearnedGroupConv2D", x, name, filters=channels, groups=groups)
 
 
 def norm(x: Tensor, *, name: str, epsilon: float = 1e-3, momentum: float = NORM_MOMENTUM) -> Tensor:
@@ -206,6 +246,21 @@ def pad(x: Tensor, top: int, bottom: int, left: int, right: int, *, name: str) -
     return _put("ZeroPadding2D", x, name, padding=((top, bottom), (left, right)))
 
 
+def crop(x: Tensor, top: int, bottom: int, left: int, right: int, *, name: str) -> Tensor:
+    """The map without its outer cells."""
+    return _put("Cropping2D", x, name, cropping=((top, bottom), (left, right)))
+
+
+def pick(x: Tensor, rows: Sequence[int], columns: Sequence[int], *, name: str) -> Tensor:
+    """The cells where the listed rows and columns cross, in that order; the lists are data, not weights."""
+    return _put("CellGather", x, name, rows=[int(row) for row in rows], columns=[int(column) for column in columns])
+
+
+def channel_pad(x: Tensor, before: int, after: int, *, name: str) -> Tensor:
+    """Channels of zeros in front of and behind those of `x`."""
+    return _put("ChannelPad", x, name, before=before, after=after)
+
+
 def resize(x: Tensor, height: int, width: int, *, name: str, method: str = "bilinear") -> Tensor:
     """The map at `height` x `width`; `method` is bilinear (half-pixel centres) or nearest."""
     return _put("Resizing", x, name, height=height, width=width, interpolation=method)
@@ -219,3 +274,12 @@ def flatten(x: Tensor, *, name: str) -> Tensor:
 def dropout(x: Tensor, rate: float, *, name: str) -> Tensor:
     """Zeros a share `rate` of the numbers while training. A rate of 0 adds no layer."""
     return _put("Dropout", x, name, rate=rate) if rate > 0 else x
+
+
+def drop_path(x: Tensor, rate: float, *, name: str) -> Tensor:
+    """Zeros all of a share `rate` of the images while training: stochastic depth. A rate of 0 adds no layer.
+
+    Source: arXiv:1603.09382; put it on the branch in front of an addition.
+    """
+    shape = [None] + [1] * len(shape_of(x))
+    return _put("Dropout", x, name, rate=rate, noise_shape=shape) if rate > 0 else x

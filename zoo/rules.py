@@ -77,6 +77,11 @@ RULES: dict[str, Rule] = {
     "SeparableConv2D": Rule("separable", a.separable, FRESH, "default", ("DEPTHWISE_CONV_2D", "CONV_2D")),
     "Conv2DTranspose": Rule("transposed", a.transposed, FRESH, "default", ("TRANSPOSE_CONV",)),
     "Dense": Rule("dense", a.dense, FRESH, "default", ("FULLY_CONNECTED",)),
+    # Cutting a channel would leave groups of unequal size, and a mask between kernel and convolution has no int8 form:
+    # `zoo/deploy.py` turns these three into plain words first.
+    "CondensingConv2D": Rule("learned_conv", a.condensing_convolution, BARRIER, "no", ("CONV_2D",)),
+    "CondensingDense": Rule("learned_dense", a.condensing_dense, BARRIER, "no", ("FULLY_CONNECTED",)),
+    "LearnedGroupConv2D": Rule("learned_conv", a.learned_group_convolution, BARRIER, "no", ("CONV_2D",)),
     # Folds into the convolution before it; int8-aware training works only directly behind a bare convolution.
     "BatchNormalization": Rule("norm", a.normalisation, PASS, "default", ("MUL", "ADD")),
     "ReLU": Rule("relu", a.same_shape, PASS, "default", ("RELU", "RELU6", "RELU_0_TO_1")),
@@ -102,6 +107,10 @@ RULES: dict[str, Rule] = {
     "GlobalAveragePooling2D": Rule("global_pool", a.global_pooling, PASS, "default", ("MEAN",)),
     "GlobalMaxPooling2D": Rule("global_max_pool", a.global_pooling, PASS, "default", ("REDUCE_MAX",)),
     "ZeroPadding2D": Rule("pad", a.padding, PASS, "default", ("PAD",)),
+    "Cropping2D": Rule("crop", a.cropping, PASS, "none", ("STRIDED_SLICE",)),
+    "CellGather": Rule("gather", a.cell_gather, PASS, "none", ("GATHER",)),
+    # The zeros are channels of nobody, so what feeds them cannot be cut by the words above.
+    "ChannelPad": Rule("channel_pad", a.channel_padding, BARRIER, "none", ("PAD",)),
     "Resizing": Rule("resize", a.resizing, PASS, "none", ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")),
     "UpSampling2D": Rule("upsample", a.upsampling, PASS, "default", ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")),
     "Flatten": Rule("flatten", a.flattening, FLATTEN, "default", ("RESHAPE",), view=True),

@@ -76,12 +76,13 @@ class Sketch:
         Raises: ValueError when the layer does not fit its inputs; the message names the layer.
         """
         rule = RULES[layer]
+        shapes = [node.shape for node in inputs]
         try:
-            facts = rule.facts(config, [node.shape for node in inputs])
+            facts = rule.facts(config, shapes)
         except ValueError as error:
             raise ValueError(f"layer {name}: {error}") from error
         weights = facts.trainable + facts.fixed
-        read = facts.read if facts.read is not None else sum(prod(node.shape) for node in inputs)
+        read = facts.read if facts.read is not None else sum(map(prod, shapes))
         trainable = facts.trainable if config.get("trainable", True) else 0
         return self.write(
             Op(

@@ -12,7 +12,8 @@ import pytest
 import zoo
 from zoo import int8_aware, layers
 
-NAMES = list(zoo.ARCHITECTURES)
+# The layers of these hold every int8 rule but those of gates and PReLU, which have tests of their own below.
+NAMES = ["mobilenet_v1", "mobilenet_v2", "shufflenet_v2"]
 SIDE, CLASSES = 16, 4
 
 

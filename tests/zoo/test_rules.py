@@ -19,6 +19,9 @@ VOCABULARY: dict[str, Callable[[Any, Any], Any]] = {
     "Conv2D": lambda x, y: layers.conv(x, 12, 3, name="it", stride=2, bias=True),
     "DepthwiseConv2D": lambda x, y: layers.depthwise(x, 3, name="it", stride=2, multiplier=2),
     "Dense": lambda x, y: layers.dense(x, 5, name="it"),
+    "CondensingConv2D": lambda x, y: layers.condensing_conv(x, 12, name="it", groups=4, condensation=2),
+    "CondensingDense": lambda x, y: layers.condensing_dense(x, 5, name="it", condensation=2),
+    "LearnedGroupConv2D": lambda x, y: layers.learned_group_conv(x, 12, name="it", groups=4),
     "BatchNormalization": lambda x, y: layers.norm(x, name="it"),
     "ReLU": lambda x, y: layers.relu6(x, name="it"),
     "PReLU": lambda x, y: layers.prelu(x, name="it"),
@@ -35,6 +38,9 @@ VOCABULARY: dict[str, Callable[[Any, Any], Any]] = {
     "AveragePooling2D": lambda x, y: layers.average_pool(x, 2, name="it"),
     "GlobalAveragePooling2D": lambda x, y: layers.global_pool(x, name="it", keep_map=True),
     "ZeroPadding2D": lambda x, y: layers.pad(x, 0, 1, 2, 3, name="it"),
+    "Cropping2D": lambda x, y: layers.crop(x, 1, 2, 0, 1, name="it"),
+    "CellGather": lambda x, y: layers.pick(x, [0, 2, 2, 5], [3, 1], name="it"),
+    "ChannelPad": lambda x, y: layers.channel_pad(x, 2, 3, name="it"),
     "Resizing": lambda x, y: layers.resize(x, 12, 8, name="it"),
     "Flatten": lambda x, y: layers.flatten(x, name="it"),
     "Dropout": lambda x, y: layers.dropout(x, 0.3, name="it"),
@@ -53,7 +59,16 @@ FOREIGN: dict[str, tuple[dict[str, Any], int]] = {
     "Reshape": ({"target_shape": (3, -1)}, 1),
     "Rescaling": ({"scale": 0.5, "offset": 0.25}, 1),
 }
-MULTIPLIES = ("Conv2D", "DepthwiseConv2D", "Dense", "SeparableConv2D", "Conv2DTranspose")
+MULTIPLIES = (
+    "Conv2D",
+    "DepthwiseConv2D",
+    "Dense",
+    "CondensingConv2D",
+    "CondensingDense",
+    "LearnedGroupConv2D",
+    "SeparableConv2D",
+    "Conv2DTranspose",
+)
 
 
 def put(kind: str, x: Any, y: Any) -> Any:

@@ -28,6 +28,14 @@ def scaled(channels: int, width: float, divisor: int = 8) -> int:
     return result
 
 
+def is_small(shape: Shape) -> bool:
+    """True when the smaller side of an input, (height, width, channels), is below 64 pixels.
+
+    There the networks from before the mobile ones take a form of their own, as their authors did for CIFAR.
+    """
+    return min(shape[0], shape[1]) < 64
+
+
 def small_input_strides(strides: Sequence[int], shape: Shape) -> tuple[int, ...]:
     """The table's `strides` for an input of `shape`, (height, width, channels).
 

@@ -1,0 +1,32 @@
+"""What ProxylessNAS' counts at width 1 do not prove."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+import zoo
+from zoo.architectures.proxylessnas import MOBILE_WIDE, VARIANTS, channels_at
+
+
+def test_width_1_4_of_mobile_is_the_published_table():
+    assert channels_at("mobile", 1.4) == MOBILE_WIDE
+    assert channels_at("cpu", 1.4).stages[1] == 48  # 32 * 1.4 rounded; the others have no table
+    assert channels_at("mobile", 1.0) == VARIANTS["mobile"].channels
+
+
+def test_mobile_never_has_fewer_channels_at_a_larger_width():
+    steps = [channels_at("mobile", width / 200) for width in range(1, 600)]
+    for less, more in pairwise(steps):
+        assert less.stem <= more.stem
+        assert less.last <= more.last
+        assert all(one <= other for one, other in zip(less.stages, more.stages, strict=True))
+
+
+@pytest.mark.parametrize(("variant", "blocks", "adds"), [("mobile", 20, 13), ("gpu", 14, 7), ("cpu", 20, 13)])
+def test_skipped_places_are_absent(variant, blocks, adds):
+    sketch = zoo.sketch("proxylessnas", variant=variant)
+    assert sum(op.kind == "depthwise" for op in sketch.ops) == blocks
+    assert sum(op.kind == "add" for op in sketch.ops) == adds
+    assert "stage1_1_expand_conv" not in sketch
