@@ -5,10 +5,11 @@ Importing this room imports neither TensorFlow nor a runtime; converting and jud
 
 from __future__ import annotations
 
+from exports.checks import LIMITS, Check, Limits
 from exports.contract import Contract, InputSpec, OutputSpec, contract_path, selftest_path
 from exports.evaluate import ClassScore, Evaluation, evaluate, score
 from exports.formats import FORMATS, Format, format_named
-from exports.gate import LIMITS, Check, GateReport, Limits, gate
+from exports.gate import GateReport, gate
 from exports.latency import LatencyReport, LatencyRow, machine, measure
 from exports.model_file import is_int8_aware, load_model, save_model
 from exports.run_file import KERNELS, predict

@@ -48,7 +48,24 @@ def _examine(job: dict[str, Any], report: Report) -> None:
     examine_here(job, report)
 
 
-ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {"write": _write, "examine": _examine}
+def _sketch(job: dict[str, Any], report: Report) -> None:
+    from exports.file_sketch import sketch_here
+
+    sketch_here(job, report)
+
+
+def _weights(job: dict[str, Any], report: Report) -> None:
+    from exports.keras_weights import read_here
+
+    read_here(job, report)
+
+
+ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
+    "write": _write,
+    "examine": _examine,
+    "sketch": _sketch,
+    "weights": _weights,
+}
 
 
 def _die_with_parent() -> None:

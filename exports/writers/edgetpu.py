@@ -1,5 +1,8 @@
 """Files for the Coral Edge TPU: int8 with dense layers per tensor, then `edgetpu_compiler` where it is installed.
 
+Grouped convolutions stay in slices, as they were trained: the native operator is newer than the compiler (CONV_2D
+version 6, runtime 2.9).
+
 The compiler is closed source, x86-64 Debian only, last released as 16.0 in 2021 on the base of TensorFlow 2.5. It is
 not part of any package index, so most machines do not have it: the file is then left as it is and marked so.
 Its result counts only when it exits 0, writes its output, and that output holds the chip's own operator. It lies
@@ -31,7 +34,7 @@ class CompilerRefused(RuntimeError):
 
 def write(source: Source, format_id: str, path: Path) -> list[str]:
     """Write the int8 file for the Edge TPU to `path`, and compile it beside when the compiler is there; notes say."""
-    path.write_bytes(tflite.convert(source, "tflite_int8", dense_per_tensor=True))
+    path.write_bytes(tflite.convert(source, "tflite_int8", edgetpu=True))
     notes = newer_than_compiler(path)
     compiler = shutil.which(COMPILER)
     if compiler is None:

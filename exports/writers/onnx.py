@@ -34,7 +34,7 @@ def write(source: Source, format_id: str, path: Path) -> list[str]:
     from zoo.keras import tf
 
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
-    model = source.model
+    model = source.deployed
     _unjit_grouped_convolutions(model)
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image")]
     traced = tf.function(lambda image: model(image * PIXEL, training=False), autograph=False)

@@ -40,6 +40,16 @@ class Source:
         """The model, loaded once for all the formats written in this process."""
         return load_model(self.model_path)
 
+    @cached_property
+    def deployed(self) -> keras.Model:
+        """The model as it is deployed: grouped convolutions in one piece, learned groups as they came out.
+
+        An int8-aware model keeps the form in which its ranges were learned.
+        """
+        from zoo.deploy import deploy
+
+        return deploy(self.model)
+
     def static(self) -> keras.Model:
         """The model with batch 1, still fed [0, 1]. A fixed batch keeps shape arithmetic out of the file."""
         from zoo.keras import keras
@@ -47,13 +57,14 @@ class Source:
         image = keras.Input(self.model.input_shape[1:], batch_size=1, name="image")
         return keras.Model(image, self.model(image, training=False), name="static")
 
-    def raw_pixels(self) -> keras.Model:
-        """The model with batch 1, fed 0..255."""
+    def raw_pixels(self, *, deployed: bool = True) -> keras.Model:
+        """The model with batch 1, fed 0..255, in its deployed form or as it was trained."""
         from zoo.keras import keras
 
-        image = keras.Input(self.model.input_shape[1:], batch_size=1, name="image")
+        model = self.deployed if deployed else self.model
+        image = keras.Input(model.input_shape[1:], batch_size=1, name="image")
         unit = keras.layers.Rescaling(PIXEL, name="pixels_to_unit")(image)
-        return keras.Model(image, self.model(unit, training=False), name="raw_pixels")
+        return keras.Model(image, model(unit, training=False), name="raw_pixels")
 
     def calibration_batches(self) -> list[np.ndarray]:
         """Float batches of one image with values 0..255 for the converter.

@@ -27,22 +27,22 @@ def write(source: Source, format_id: str, path: Path) -> list[str]:
     return []
 
 
-def convert(source: Source, format_id: str, *, dense_per_tensor: bool = False) -> bytes:
-    """The flatbuffer of `format_id`; `dense_per_tensor` gives dense weights a single scale."""
+def convert(source: Source, format_id: str, *, edgetpu: bool = False) -> bytes:
+    """The flatbuffer of `format_id`; for the Edge TPU dense weights have a single scale and groups stay in slices."""
     if source.int8_aware:
         if format_id not in INT8_AWARE:
             raise ValueError(
                 f"{format_id} cannot be written from an int8-aware model, whose ranges are 8-bit; "
                 "export it from the model before the quantise step"
             )
-        return _convert_int8_aware(source, format_id, dense_per_tensor)
-    return _convert_after_training(source, format_id, dense_per_tensor)
+        return _convert_int8_aware(source, format_id, edgetpu)
+    return _convert_after_training(source, format_id, edgetpu)
 
 
-def _convert_after_training(source: Source, format_id: str, dense_per_tensor: bool) -> bytes:
+def _convert_after_training(source: Source, format_id: str, edgetpu: bool) -> bytes:
     from zoo.keras import tf
 
-    converter = _converter(source.raw_pixels())
+    converter = _converter(source.raw_pixels(deployed=not edgetpu))
     if format_id != "tflite_float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if format_id == "tflite_float16":
@@ -58,11 +58,11 @@ def _convert_after_training(source: Source, format_id: str, dense_per_tensor: bo
             if format_id == "tflite_int16x8"
             else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
         ]
-    converter._experimental_disable_per_channel_quantization_for_dense_layers = dense_per_tensor
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = edgetpu
     return converter.convert()
 
 
-def _convert_int8_aware(source: Source, format_id: str, dense_per_tensor: bool) -> bytes:
+def _convert_int8_aware(source: Source, format_id: str, edgetpu: bool) -> bytes:
     """An int8-aware model needs neither images nor a restriction of operators: its ranges are in the graph."""
     from zoo import int8_aware
     from zoo.keras import tf
@@ -72,7 +72,7 @@ def _convert_int8_aware(source: Source, format_id: str, dense_per_tensor: bool) 
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         integer = tf.uint8 if format_id == "tflite_uint8" else tf.int8
         converter.inference_input_type = converter.inference_output_type = integer
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = dense_per_tensor
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = edgetpu
         return converter.convert()
 
 

@@ -1,0 +1,77 @@
+"""Every architecture becomes the files people ship: float and int8 TFLite, ONNX; real writers, real runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import zoo
+from exports.model_file import save_model
+from exports.run_file import LiteRtRunner, OnnxRunner
+from exports.tflite_file import UNFROZEN, read_facts
+from exports.writers import WRITERS
+from exports.writers.source import Source
+from tests.zoo.designs import EVERY_VARIANT, NAMES, small
+
+# The converter remarks that an int8 input has no statistics of its own; the calibration images give them.
+pytestmark = pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
+
+IMAGES = 4
+RELATIVE = 1e-4  # of the largest logit
+
+
+def lively(name: str, request: dict[str, Any]) -> Any:
+    """An untrained model whose norms have seen images: moving statistics fit, so no layer is silent or explodes."""
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(11)
+    model = zoo.build(name, **request)
+    noise = np.random.default_rng(11)
+    for _ in range(12):
+        model(noise.random((8, *model.input_shape[1:]), dtype="float32"), training=True)
+    return model
+
+
+def all_files_agree(name: str, request: dict[str, Any], folder: Path) -> None:
+    model = lively(name, request)
+    save_model(model, folder / "model.keras")
+    pixels = np.random.default_rng(5).integers(0, 256, (IMAGES, *model.input_shape[1:]), dtype=np.uint8)
+    wanted = model(pixels.astype("float32") / 255.0, training=False).numpy()
+    scale = np.abs(wanted).max()
+    assert np.isfinite(wanted).all()
+    assert scale > 0
+    source = Source(folder / "model.keras", pixels)
+    paths = {one: folder / one for one in ("tflite_float32", "tflite_int8", "onnx_float32")}
+    for format_id, path in paths.items():
+        WRITERS[format_id](source, format_id, path)
+
+    raw = pixels.astype(np.float32)
+    run = LiteRtRunner(paths["tflite_float32"])
+    answers = np.concatenate([run(image[None]) for image in raw])
+    assert np.abs(answers - wanted).max() <= RELATIVE * scale
+    answers = OnnxRunner(paths["onnx_float32"], batch=IMAGES)(raw)  # its writer ran onnx.checker
+    assert np.abs(answers - wanted).max() <= RELATIVE * scale
+
+    facts = read_facts(paths["tflite_int8"].read_bytes())
+    assert facts.custom == ()
+    assert not UNFROZEN & set(facts.operators)
+    assert facts.float_tensors == 0
+    run = LiteRtRunner(paths["tflite_int8"])
+    answers = np.concatenate([run((image.astype(np.int16) - 128).astype(np.int8)[None]) for image in pixels])
+    assert answers.dtype == np.int8
+    assert answers.shape == wanted.shape
+    assert len(np.unique(answers)) > 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_small_design_becomes_every_file(name, tmp_path):
+    all_files_agree(name, small(name), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), EVERY_VARIANT)
+def test_published_design_becomes_every_file(name, options, tmp_path):
+    all_files_agree(name, options, tmp_path)
