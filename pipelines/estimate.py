@@ -6,9 +6,10 @@ from typing import Any
 
 import zoo
 from pipelines.probe import probe
-from pipelines.recipes import Recipe
+from pipelines.recipes import DataSettings, Recipe
 from pipelines.runs import Registry
 from pipelines.runs.estimate import estimate as from_earlier_runs
+from pipelines.settings import make
 
 
 def estimate(registry: Registry, recipe: Recipe, *, may_probe: bool) -> dict[str, Any] | None:
@@ -38,9 +39,7 @@ def estimate(registry: Registry, recipe: Recipe, *, may_probe: bool) -> dict[str
 
 def _macs(recipe: Any) -> float:
     data, model = recipe["data"], recipe["model"]
-    own = {"digits": 8, "fashion_mnist": 28}.get(data["source"], 96)
-    resolution = data.get("resolution") or own
-    side = tuple(resolution) if isinstance(resolution, list) else resolution
+    side = make(DataSettings, data, "data").likely_resolution
     sketch = zoo.sketch(
         model["name"], width=model["width"], resolution=side, classes=10, channels=data.get("channels") or 3,
         **(model.get("options") or {}),

@@ -16,6 +16,10 @@ from pipelines.runs.environment import source_sha256, versions
 from pipelines.steps import STEPS
 from pipelines.steps.step import Artifact, Result, State, Surroundings
 from pipelines.training import session
+from pipelines.weights import Opened, check_images, freeze, load, open_weights
+
+# In these, `model.frozen` is heeded; pruning and int8-aware training fine-tune every layer.
+LEARNING_STEPS = ("train", "distil")
 
 
 def execute(handle: Any) -> None:
@@ -25,11 +29,14 @@ def execute(handle: Any) -> None:
     data = open_data(recipe, handle.home)
     handle.log(f"{data.source}: {', '.join(f'{len(part)} {name}' for name, part in data.splits.items())} images, "
                f"{len(data.classes)} classes, {data.resolution[0]}x{data.resolution[1]}x{data.channels}")  # fmt: skip
+    if recipe.model.weights is not None:
+        check_images(data.channels, len(data.classes), recipe.model.classifier)
     session.open_session(handle.seed)
     finished = {record.index: record for record in handle.finished_steps()}
     artifacts: list[Artifact] = []
     history: list[tuple[str, str]] = _models_before(recipe, handle)
     state: State | None = None
+    weights_sha256: str | None = None
     for index, spec in enumerate(recipe.steps):
         if index in finished:
             history += _models_of(finished[index])
@@ -37,9 +44,13 @@ def execute(handle: Any) -> None:
         if state is None:
             state = _restore(recipe, data, handle, [finished[i] for i in sorted(finished) if i < index])
             artifacts += _restore_artifacts(handle)
+            weights_sha256 = _weights_sha256(state, finished)
         watch = _StepWatch(handle, index)
         watch.check()
-        handle.step_started(index, spec.step, spec.settings.model_dump(mode="json"), step_key(recipe, index, data))
+        key = step_key(recipe, index, data, weights_sha256)
+        handle.step_started(index, spec.step, spec.settings.model_dump(mode="json"), key)
+        if not state.int8_aware:
+            freeze(state.model, recipe.model.frozen if spec.step in LEARNING_STEPS else "none")
         around = Surroundings(
             data, handle.seed, watch, handle, index,
             load_run=lambda run: load_run_model(handle.registry, run),
@@ -47,16 +58,19 @@ def execute(handle: Any) -> None:
             artifacts=artifacts, model_history=history,
         )  # fmt: skip
         result = STEPS[spec.step].run(state, spec.settings, around)
+        begun = state.weights if index == 0 else None
         state = _keep_model(result, state, watch, handle)
-        for warning in result.warnings:
+        warnings = [*(begun["warnings"] if begun else []), *result.warnings]
+        for warning in warnings:
             handle.log(f"note: {warning}")
         changed = result.state.model is not None and state.made_by != "fresh" and STEPS[spec.step].methods is not None
         report = {
             **result.report,
-            "warnings": list(result.warnings),
+            "warnings": warnings,
             "made_by": state.made_by,
             "int8_aware": state.int8_aware,
             "changed_model": changed,
+            **({"weights": begun} if begun else {}),
         }
         if changed:
             history.append((state.made_by, str(state.model_sha256)))
@@ -80,7 +94,7 @@ def open_data(recipe: Recipe, home: Any) -> Dataset:
 
 
 def fresh_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
-    """Builds the recipe's architecture with weights drawn from the seed."""
+    """Builds the recipe's architecture with weights drawn from the seed; published ones are not loaded yet."""
     from zoo.keras import keras
 
     keras.utils.set_random_seed(seed)
@@ -90,6 +104,7 @@ def fresh_model(recipe: Recipe, data: Dataset, seed: int) -> Any:
         resolution=data.resolution,
         classes=len(data.classes),
         channels=data.channels,
+        affine=recipe.model.weights is not None,
         **recipe.model.options,
     )
 
@@ -115,13 +130,17 @@ def load_run_model(registry: Any, run: str) -> Any:
     raise ValueError(f"run {run} has no float model yet; a teacher must be a run whose training has finished")
 
 
-def step_key(recipe: Recipe, index: int, data: Dataset) -> str:
-    """Hash over what decides a step's result: data, model, the steps up to it, seed, our source, libraries, threads."""
+def step_key(recipe: Recipe, index: int, data: Dataset, weights: str | None = None) -> str:
+    """Hash over what decides a step's result: data, model, the steps up to it, seed, our source, libraries, threads.
+
+    `weights` is the hash of the file of published weights.
+    """
     plan = recipe.as_dict()
     content = {
         "manifest": data.manifest_sha256,
         "resolution": list(data.resolution),
         "model": plan["model"],
+        "weights": weights,
         "start": recipe.start,
         "steps": plan["steps"][: index + 1],
         "seed": recipe.seed,
@@ -172,7 +191,31 @@ def _restore(recipe: Recipe, data: Dataset, handle: Any, done: list[Any]) -> Sta
             return _stored_state(record, handle)
     if recipe.start is not None:
         return _start_from(recipe.start, data, handle)
-    return State(fresh_model(recipe, data, handle.seed))
+    if recipe.model.weights is not None:
+        handle.progress(0, 0, 1, "opening weights")
+    opened = open_weights(recipe.model, data.resolution, handle.home.cache)
+    model = fresh_model(recipe, data, handle.seed)
+    return State(model) if opened is None else _published_state(model, opened, recipe, handle)
+
+
+def _published_state(model: Any, opened: Opened, recipe: Recipe, handle: Any) -> State:
+    """Gives the state of published weights: with their classifier a trained model, else one that begins from them."""
+    from exports import save_model
+
+    found = load(model, opened, recipe.model)
+    handle.log(f"weights {found['file']}: {found['numbers']:,} numbers in {found['layers']} layers, "
+               f"SHA-256 {found['sha256'][:12]}")  # fmt: skip
+    if not recipe.model.classifier:
+        return State(model, weights=found)
+    path = Path(handle.folder) / "published.keras"
+    save_model(model, path)
+    return State(model, False, True, path, handle.keep_file(path), "published", found)
+
+
+def _weights_sha256(state: State, finished: dict[int, Any]) -> str | None:
+    """The hash of the published weights this run began from, now or before it was resumed."""
+    known = [state.weights or {}, *(record.report.get("weights", {}) for record in finished.values())]
+    return next((one["sha256"] for one in known if one), None)
 
 
 def _start_from(start: str, data: Dataset, handle: Any) -> State:

@@ -29,5 +29,7 @@ def export_recipe(registry: Registry, run: str, formats: Sequence[str], *, measu
     recipe = {key: value for key, value in origin.recipe.items() if key != "grid"}
     recipe["name"] = f"{origin.name[:60]}: {', '.join(formats)}"[:120]
     recipe["start"] = f"run:{run}/{models[-1].index + 1}"
+    # The run's model is what published weights became; it is not begun from them again.
+    recipe["model"] = {**recipe.get("model", {}), "weights": None, "classifier": False}
     recipe["steps"] = [{"export": {"formats": list(formats)}}, *([{"measure": {}}] if measure else [])]
     return Recipe.of(recipe).as_dict()

@@ -45,16 +45,19 @@ def probe(recipe: Recipe) -> dict[str, Any]:
 def _measure(recipe: Recipe) -> dict[str, Any]:
     import psutil
 
-    from pipelines.execute import fresh_model, open_data
+    from pipelines.execute import LEARNING_STEPS, fresh_model, open_data
     from pipelines.runs import Home
     from pipelines.training import session
     from pipelines.training.loop import fit
     from pipelines.training.settings import Fitting
     from pipelines.training.watch import QuietWatch
+    from pipelines.weights import freeze
 
     data = open_data(recipe, Home.open())
     session.open_session(recipe.seed)
     model = fresh_model(recipe, data, recipe.seed)
+    if recipe.steps and recipe.steps[0].step in LEARNING_STEPS:
+        freeze(model, recipe.model.frozen)  # a frozen backbone trains faster
     fitting: Any = next((spec.settings for spec in recipe.steps if STEPS[spec.step].methods), Fitting())
     train = data.splits["train"]
     count = min(len(train), fitting.batch * PROBE_BATCHES)

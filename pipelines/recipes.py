@@ -28,10 +28,14 @@ import zoo
 from pipelines.settings import Settings, explain, make, setting
 from pipelines.steps import STEPS, settings_of
 from pipelines.steps.export import INT8_AWARE_FORMATS
+from pipelines.weights import IMAGENET, Frozen, judge
 
 MAX_BYTES = 256 * 1024  # a recipe is a page of text; more is a mistake or an attack
 MAX_GRID = 64
 READY_MADE = Path(__file__).parent / "recipes"
+
+
+OWN_RESOLUTION = {"digits": 8, "fashion_mnist": 28}  # pixels a side, known without opening the set
 
 
 class DataSettings(Settings):
@@ -56,6 +60,11 @@ class DataSettings(Settings):
         "(mostly 0.2, or its official test images)",
     )  # fmt: skip
 
+    @property
+    def likely_resolution(self) -> int | tuple[int, int]:
+        """The resolution asked for, else what the set's own is or, before its images are opened, may be."""
+        return self.resolution or OWN_RESOLUTION.get(self.source, 96)
+
     @pydantic.field_validator("resolution", mode="before")
     @classmethod
     def _whole_pixels(cls, value: Any) -> Any:
@@ -66,17 +75,39 @@ class DataSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """Which architecture, how wide."""
+    """Which architecture, how wide, and what its weights are at the start."""
 
     name: str = setting("mobilenet_v2", help="Architecture of the zoo")
     width: float = setting(1.0, gt=0, le=8, help="Channel multiplier; 1.0 is the paper's")
     options: dict[str, Any] = setting({}, help="The architecture's own options")
+    weights: str | None = setting(
+        None,
+        help="Where its weights begin: imagenet (published with keras.applications), or the path of a weight file of "
+        "Keras; empty: random numbers",
+    )
+    classifier: bool = setting(
+        False, help="Keep the published classifier as well, when the images have its 1,000 classes"
+    )
+    frozen: Frozen = setting(
+        "none",
+        help="backbone: train and distil change the head only, and norms keep their statistics; "
+        "prune and quantise change every layer all the same",
+    )
 
     @pydantic.field_validator("name")
     @classmethod
     def _known(cls, value: str) -> str:
         zoo.architecture(value)
         return value
+
+    @pydantic.field_validator("weights")
+    @classmethod
+    def _whole_path(cls, value: str | None) -> str | None:
+        value = (value or "").strip()  # a form's empty field is a text too
+        if value in ("", IMAGENET):
+            return value or None
+        # A job runs in another folder than the one in which the path was typed.
+        return str(Path(value).expanduser().absolute())
 
 
 class Grid(Settings):
@@ -206,9 +237,10 @@ class Recipe(pydantic.BaseModel):
                 data = make(DataSettings, {**self.data.model_dump(), "resolution": resolution}, "data")
                 # The sketch is the judge of width, resolution and options, and costs milliseconds.
                 zoo.sketch(
-                    model.name, width=model.width, resolution=resolution or 32, classes=10, channels=data.channels or 3,
-                    **model.options,
+                    model.name, width=model.width, resolution=data.likely_resolution, classes=10,
+                    channels=data.channels or 3, **model.options,
                 )  # fmt: skip
+                judge(model, data, self.start)
                 name = (
                     f"{self.name} w{width:g} r{_side(resolution)}" if len(widths) * len(resolutions) > 1 else self.name
                 )
@@ -242,7 +274,7 @@ def _step(place: int, item: Any) -> StepSpec:
 
 def _check_order(recipe: Recipe) -> None:
     """Refuses orders of steps that could only fail after the training. A model from another run counts as trained."""
-    trained, int8_aware, exported = recipe.start is not None, False, False
+    trained, int8_aware, exported = recipe.start is not None or recipe.model.classifier, False, False
     for place, spec in enumerate(recipe.steps, 1):
         where = f"step {place} ({spec.step})"
         if STEPS[spec.step].methods:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipelines.recipes import Recipe
 from pipelines.runs import Registry
+from pipelines.weights import within_reach
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,15 @@ class Started:
 
 
 def record(registry: Registry, recipe: Recipe, *, queue: bool) -> Started:
-    """Records one run per combination of the recipe's grid. ValueError for a recipe without steps."""
+    """Records one run per combination of the recipe's grid.
+
+    Raises ValueError for a recipe without steps, or whose weights cannot be had.
+    """
     if not recipe.steps:
         raise ValueError("the recipe has no steps; a first one would be `- train: {epochs: 20}`")
     plans = recipe.expand()
+    for plan in plans:
+        within_reach(plan.model, plan.data, registry.home.cache)
     group = f"{recipe.name} {secrets.token_hex(2)}" if len(plans) > 1 else None
     runs = tuple(
         registry.create(

@@ -11,6 +11,8 @@ from pipelines.commands.demo import COMMAND as DEMO
 from pipelines.commands.estimate import COMMAND as ESTIMATE
 from pipelines.commands.evaluate import COMMAND as EVALUATE
 from pipelines.commands.export import COMMAND as EXPORT
+from pipelines.commands.fit import COMMAND as FIT
+from pipelines.commands.lint import COMMAND as LINT
 from pipelines.commands.measure import COMMAND as MEASURE
 from pipelines.commands.methods import COMMAND as METHODS
 from pipelines.commands.replay import COMMAND as REPLAY
@@ -24,7 +26,7 @@ from pipelines.commands.zoo_list import COMMAND as ZOO
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
-        ZOO, COST, METHODS, DATA, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE, RENAME, DELETE,
-        RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, DEMO, WORK, SUPERVISE,
+        ZOO, COST, FIT, LINT, METHODS, DATA, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE, RENAME,
+        DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, DEMO, WORK, SUPERVISE,
     )
 }  # fmt: skip

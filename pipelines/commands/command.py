@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import yaml
@@ -56,6 +57,19 @@ def resolution(text: str) -> int | tuple[int, int]:
         raise ValueError(f"resolution {text!r}: write whole pixels such as 96, or height x width such as 96x128")
     sides = [int(part) for part in parts]
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def count(text: str, what: str) -> float:
+    """Reads a number above 0 such as `250`, `20e6`, `20M`, `1.5 G` or `300k`; `what` names it in the error."""
+    bare = text.strip()
+    factor = {"k": 1e3, "m": 1e6, "g": 1e9}.get(bare[-1:].lower(), 1.0)
+    try:
+        found = float(bare[:-1] if factor > 1 else bare) * factor
+    except ValueError:
+        found = 0.0
+    if not 0 < found < inf:
+        raise ValueError(f"{what} {text!r} is not a number above 0; write it as 20M, 20e6, 300k or 20000000")
+    return found
 
 
 def _cell(value: Any) -> str:

@@ -7,28 +7,37 @@ from typing import Any
 
 import zoo
 from pipelines.commands.command import Command, options, resolution, table
+from zoo.designs import design
+from zoo.request import FORMS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="architecture, see the zoo command")
     parser.add_argument("--width", type=float, default=1.0, help="channel multiplier (1.0 = paper)")
-    parser.add_argument("--resolution", default="224", help="side of the input in pixels, or HEIGHTxWIDTH")
+    parser.add_argument("--resolution", help="side of the input in pixels, or HEIGHTxWIDTH; default: the paper's")
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--channels", type=int, default=3, help="1 grey or 3 colour")
     parser.add_argument("--element-bytes", type=int, default=4, help="bytes per element: 4 float32, 1 int8")
+    parser.add_argument("--form", choices=FORMS, default="deploy", help="as trained or as deployed, where these differ")
     parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="an option of the architecture")
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
-    side = resolution(asked.resolution)
+    chosen = options(asked.set)
+    family = zoo.architecture(asked.name)
+    side = resolution(asked.resolution) if asked.resolution else family.usual_resolution(chosen)
     found = zoo.cost(
         asked.name, width=asked.width, resolution=side, classes=asked.classes, channels=asked.channels,
-        element_bytes=asked.element_bytes, **options(asked.set),
+        form=asked.form, element_bytes=asked.element_bytes, **chosen,
     )  # fmt: skip
     return {
         "name": asked.name, "width": asked.width, "resolution": side,
-        "classes": asked.classes, "channels": asked.channels,
-        "element_bytes": asked.element_bytes, **found.as_dict(),
+        "classes": asked.classes, "channels": asked.channels, "form": asked.form,
+        "element_bytes": asked.element_bytes,
+        "predicted_int8_bytes": design(
+            asked.name, width=asked.width, resolution=side, classes=asked.classes, channels=asked.channels, **chosen
+        ).predicted_int8_bytes,
+        **found.as_dict(),
     }  # fmt: skip
 
 
@@ -41,6 +50,7 @@ def show(document: dict[str, Any]) -> str:
             ("macs", "macs", ""),
             ("memory_access_bytes", "memory access", " B"),
             ("peak_activation_bytes", "peak activation", " B"),
+            ("predicted_int8_bytes", "int8 file, predicted", " B"),
         )
     )
     heavy = sorted(document["layers"], key=lambda layer: -layer["macs"])[:8]

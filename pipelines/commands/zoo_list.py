@@ -1,4 +1,4 @@
-"""`zoo`: lists the architectures."""
+"""`zoo`: lists the architectures, or with `--grid` every design of them with its cost."""
 
 from __future__ import annotations
 
@@ -8,15 +8,52 @@ from typing import Any
 
 import zoo
 from pipelines.commands.command import Command, table
+from pipelines.commands.limit_arguments import limit_arguments, limits_of, resolutions_of
+from pipelines.csv_text import csv_text
+from zoo.grid import grid, keep
+
+GRID = {
+    "label": "design",
+    "params": "params",
+    "macs": "macs",
+    "memory_access_bytes": "memory access B",
+    "int8_peak_activation_bytes": "activations B (int8)",
+    "predicted_int8_bytes": "int8 B (predicted)",
+    "top1": "top-1 % (published)",
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="only this architecture")
+    parser.add_argument("names", nargs="*", help="only these architectures")
+    parser.add_argument(
+        "--grid", action="store_true",
+        help="every design at its published widths, usual resolutions and variants, with its cost; what follows "
+        "belongs to it",
+    )  # fmt: skip
+    parser.add_argument("--csv", action="store_true", help="print comma-separated values")
+    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--channels", type=int, default=3, help="1 grey or 3 colour")
+    limit_arguments(parser)
+    parser.add_argument("--usual", action="store_true", help="only at the paper's resolution")
+    parser.add_argument("--plain", action="store_true", help="only designs of operators that run everywhere")
+    parser.add_argument("--extensions", action="store_true", help="further widths where a paper has no multiplier")
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
-    chosen = [zoo.architecture(asked.name)] if asked.name else list(zoo.ARCHITECTURES.values())
-    return {"architectures": [_plain(entry) for entry in chosen]}
+    chosen = [zoo.architecture(name) for name in asked.names or zoo.ARCHITECTURES]
+    limits = limits_of(asked)
+    if not asked.grid:
+        if limits.named or asked.resolutions or any((asked.csv, asked.usual, asked.plain, asked.extensions)):
+            raise ValueError("limits, --resolutions, --csv, --usual, --plain and --extensions need --grid")
+        return {"architectures": [_plain(entry) for entry in chosen]}
+    whole = grid(
+        [entry.name for entry in chosen],
+        classes=asked.classes, channels=asked.channels, extensions=asked.extensions,
+    )  # fmt: skip
+    found = keep(
+        whole, limits, resolutions=resolutions_of(asked), usual_only=asked.usual, plain_only=asked.plain
+    )
+    return {"as_csv": asked.csv, "designs": [one.as_dict() for one in found]}
 
 
 def _plain(entry: zoo.Architecture) -> dict[str, Any]:
@@ -35,6 +72,8 @@ def _plain(entry: zoo.Architecture) -> dict[str, Any]:
 
 
 def show(document: dict[str, Any]) -> str:
+    if "designs" in document:
+        return csv_text(document["designs"]).rstrip("\n") if document["as_csv"] else table(document["designs"], GRID)
     rows = [
         {**entry, "widths": ", ".join(f"{width:g}" for width in entry["widths"]),
          "options": ", ".join(option["name"] for option in entry["options"]) or "-"}
@@ -45,4 +84,6 @@ def show(document: dict[str, Any]) -> str:
     )
 
 
-COMMAND = Command("zoo", "list the architectures", arguments, run, show)
+COMMAND = Command(
+    "zoo", "list the architectures, or all their designs with what each costs", arguments, run, show
+)

@@ -72,6 +72,7 @@ class Database:
         while True:
             try:
                 with Session(self._writing, expire_on_commit=False) as session, session.begin():
+                    session.connection()  # begins, and so waits, here: a time that `work` notes lies behind the wait
                     return work(session)
             except OperationalError as error:
                 if is_full(error):

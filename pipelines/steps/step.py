@@ -14,7 +14,10 @@ from pipelines.training.watch import Watch
 
 @dataclass(frozen=True)
 class State:
-    """The model between two steps. `model_path` is its file, written when the step ended."""
+    """The model between two steps. `model_path` is its file, written when the step ended.
+
+    `weights` says which published weights a fresh model was given.
+    """
 
     model: Any
     int8_aware: bool = False
@@ -22,6 +25,7 @@ class State:
     model_path: Path | None = None
     model_sha256: str | None = None
     made_by: str = "fresh"
+    weights: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 from pipelines.data import Dataset, Split
 from pipelines.training import checkpoint
 from pipelines.training.augment import augmenter
+from pipelines.training.condensation import Condensation
 from pipelines.training.settings import Fitting
 from pipelines.training.watch import Watch
 
@@ -36,7 +37,8 @@ class Hooks:
 
 @dataclass
 class FitReport:
-    """What happened in one fitting. `history` holds one row per epoch."""
+    """What happened in one fitting. `history` holds one row per epoch, `learned_groups` one per layer that learns its
+    groups (see `zoo.learned_groups.describe`)."""
 
     epochs_planned: int
     updates_per_epoch: int
@@ -46,6 +48,7 @@ class FitReport:
     resumed_from_epoch: int | None = None
     images_per_second: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    learned_groups: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -67,14 +70,16 @@ def fit(
     Images that do not fill the last batch of an epoch are left out of that epoch; the next epoch shuffles anew.
     """
     from zoo.keras import tf
+    from zoo.learned_groups import describe
 
     hooks = hooks or Hooks()
     train, validation = data.splits["train"], data.splits["validation"]
     batch = min(settings.batch, len(train.labels))
     updates = len(train.labels) // batch
     report = FitReport(settings.epochs, updates)
+    condensation = Condensation(model, settings.epochs, updates)
     optimizer = _optimizer(settings, updates)
-    variables = model.trainable_variables
+    variables = learning_variables(model)
     optimizer.build(variables)
     objective = objective or cross_entropy(data, settings)
     run_chunk = _chunk_runner(
@@ -95,7 +100,7 @@ def fit(
     last_checkpoint = time.monotonic()
     chunk, spent, done_now, traced = 4, 0.0, 0, {False: False, True: False}
     for epoch in range(report.epochs_done, settings.epochs):
-        if _stops_early(report, settings):
+        if _stops_early(report, settings, condensation.done_in_epoch):
             report.stopped_early = True
             break
         frozen = epoch >= hooks.freeze_norms_after * settings.epochs
@@ -108,7 +113,7 @@ def fit(
         while at < updates:
             watch.check()
             begun = time.perf_counter()
-            size = min(chunk, updates - at)
+            size = min(chunk, updates - at, condensation.advance(epoch * updates + at))
             picked = order[at * batch : (at + size) * batch]
             images = train.images[picked].reshape(size, batch, *train.images.shape[1:])
             labels = train.labels[picked].reshape(size, batch)
@@ -142,7 +147,7 @@ def fit(
             )
         report.history.append(row)
         report.epochs_done = epoch + 1
-        if _is_best(report.history):
+        if epoch >= condensation.done_in_epoch and _is_best(report.history[condensation.done_in_epoch :]):
             report.best_epoch = epoch + 1
             if settings.keep == "best":
                 best = model.get_weights()
@@ -153,6 +158,7 @@ def fit(
             last_checkpoint = time.monotonic()
     if settings.keep == "best" and best is not None:
         model.set_weights(best)
+    report.learned_groups = describe(model)
     report.images_per_second = round(done_now * batch / spent, 1) if spent else 0.0
     return report
 
@@ -255,7 +261,8 @@ class _norms:
     """Holds BatchNorm layers fixed (or not) while a graph is traced or run."""
 
     def __init__(self, model: Any, frozen: bool) -> None:
-        self.layers = norm_layers(model) if frozen else []
+        # A layer that does not learn anyway must not begin to when this is over.
+        self.layers = [layer for layer in norm_layers(model) if layer.trainable] if frozen else []
 
     def __enter__(self) -> None:
         for layer in self.layers:
@@ -264,6 +271,15 @@ class _norms:
     def __exit__(self, *_: object) -> None:
         for layer in self.layers:
             layer.trainable = True
+
+
+def learning_variables(model: Any) -> list[Any]:
+    """Lists the weights that training may move: an int8-aware wrapper (tfmot 0.8.1) offers the kernel of its layer even
+    when that layer is frozen.
+    """
+    wrappers = [layer for layer in model.layers if not getattr(getattr(layer, "layer", layer), "trainable", True)]
+    frozen = {id(weight) for wrapper in wrappers for weight in wrapper.trainable_weights}
+    return [variable for variable in model.trainable_variables if id(variable) not in frozen]
 
 
 def norm_layers(model: Any) -> list[Any]:
@@ -315,5 +331,6 @@ def _is_best(history: list[dict[str, float]]) -> bool:
     return all(rank(history[-1]) > rank(row) for row in history[:-1])
 
 
-def _stops_early(report: FitReport, settings: Fitting) -> bool:
-    return settings.patience is not None and report.epochs_done - report.best_epoch >= settings.patience
+def _stops_early(report: FitReport, settings: Fitting, not_before: int) -> bool:
+    waited = report.epochs_done - max(report.best_epoch, not_before)
+    return settings.patience is not None and waited >= settings.patience

@@ -1,0 +1,34 @@
+"""The limits that commands take: multiply-adds, kB of int8 file, kB of activations."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipelines.commands.command import count, resolution
+from zoo.limits import Limits
+
+
+def limit_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `limits_of` and `resolutions_of`."""
+    parser.add_argument("--macs", metavar="N", help="at most so many multiply-adds: 20M, 20e6 or 20000000")
+    parser.add_argument("--kb", metavar="N", help="at most so many kB (1,000 bytes) of int8 file, as predicted")
+    parser.add_argument("--activation-kb", metavar="N", help="at most so many kB of activations at once, in int8")
+    parser.add_argument("--resolutions", metavar="R,R", help="only these, such as 96,128 or 96x128")
+
+
+def limits_of(asked: argparse.Namespace) -> Limits:
+    """The limits asked for. Raises: ValueError for what is no number above 0."""
+    return Limits(
+        macs=_limit("--macs", asked.macs, 1),
+        predicted_int8_bytes=_limit("--kb", asked.kb, 1000),
+        int8_peak_activation_bytes=_limit("--activation-kb", asked.activation_kb, 1000),
+    )
+
+
+def resolutions_of(asked: argparse.Namespace) -> list[int | tuple[int, int]]:
+    """The resolutions asked for, empty when none is named."""
+    return [resolution(one.strip()) for one in asked.resolutions.split(",")] if asked.resolutions else []
+
+
+def _limit(flag: str, text: str | None, unit: int) -> int | None:
+    return None if text is None else int(count(text, flag) * unit)
