@@ -16,7 +16,8 @@ FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", sans-serif'
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"], "responsive": True}
 
 
-def _figure(colours: Colours, height: int, title: str = "", **layout: Any) -> go.Figure:
+def figure_of(colours: Colours, height: int, title: str = "", **layout: Any) -> go.Figure:
+    """An empty figure in the studio's style."""
     figure = go.Figure()
     axis = {
         "gridcolor": colours.line,
@@ -61,7 +62,7 @@ def curves(
 ) -> go.Figure:
     """Lines over epochs: (phase, split) -> (epoch, value) points. Validation is drawn solid, training dotted."""
     phases = list(dict.fromkeys(phase for phase, _ in series))
-    figure = _figure(colours, 270, title if len(phases) == 1 else f"{title} (dotted: training)")
+    figure = figure_of(colours, 270, title if len(phases) == 1 else f"{title} (dotted: training)")
     for (phase, split), points in series.items():
         ordered = sorted(points)
         alone = len(phases) == 1
@@ -90,7 +91,7 @@ def tradeoff(rows: Sequence[Mapping[str, Any]], over: str, colours: Colours, *, 
     """Accuracy over latency (`over="latency_ms"`) or bytes, with 95 % bars, the Pareto front and an optional cap."""
     timed = over == "latency_ms"
     title = "Accuracy over latency" if timed else "Accuracy over size"
-    figure = _figure(colours, 380, title=title)
+    figure = figure_of(colours, 380, title=title)
     shown = [row for row in rows if row.get("top1") is not None and row.get(over) is not None]
     scale = 1.0 if timed else 1000.0
     formats = list(dict.fromkeys(row["format"] for row in rows))
@@ -168,7 +169,7 @@ def pareto(rows: Sequence[Mapping[str, Any]], over: str) -> list[Mapping[str, An
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, colours: Colours) -> go.Figure:
     """Counts of true class (rows) by answer (columns)."""
     classes = list(classes) or [str(number) for number in range(len(matrix))]
-    figure = _figure(colours, 340, title=title)
+    figure = figure_of(colours, 340, title=title)
     steps = [[place / (len(colours.scale) - 1), colour] for place, colour in enumerate(colours.scale)]
     # Few are wrong, so a linear scale would show an empty square off the diagonal.
     shade = [[count**0.4 for count in row] for row in matrix]
@@ -192,34 +193,9 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: st
     return figure
 
 
-def per_layer(layers: Sequence[Mapping[str, Any]], what: str, title: str, colours: Colours) -> go.Figure:
-    """One bar per layer, in the order of the network."""
-    figure = _figure(colours, 300, title=title, bargap=0.15)
-    kinds = list(dict.fromkeys(str(layer["kind"]) for layer in layers))
-    names = [str(layer["name"]) for layer in layers]
-    for place, kind in enumerate(kinds):
-        figure.add_bar(
-            x=names,
-            y=[layer[what] if layer["kind"] == kind else None for layer in layers],
-            name=kind,
-            marker={"color": colours.series[place % len(colours.series)]},
-            hovertemplate="%{x}<br>%{y:,}<extra>" + kind + "</extra>",
-        )
-    figure.update_layout(barmode="stack")
-    figure.update_xaxes(
-        showticklabels=False,
-        showgrid=False,
-        ticks="",
-        title_text="layers, first to last",
-        categoryorder="array",
-        categoryarray=names,
-    )
-    return figure
-
-
 def class_counts(splits: Mapping[str, Mapping[str, Any]], colours: Colours) -> go.Figure:
     """Images per class, stacked by split."""
-    figure = _figure(colours, 280, title="Images per class", barmode="stack")
+    figure = figure_of(colours, 280, title="Images per class", barmode="stack")
     for place, (name, split) in enumerate(splits.items()):
         figure.add_bar(
             x=list(split["counts"]),
@@ -237,7 +213,7 @@ def class_counts(splits: Mapping[str, Mapping[str, Any]], colours: Colours) -> g
 
 def answers(names: Sequence[str], shares: Sequence[float], colours: Colours, colour: int = 0) -> go.Figure:
     """The likeliest classes with their softmax shares, best on top."""
-    figure = _figure(colours, 44 + 30 * len(names), margin={"l": 8, "r": 44, "t": 4, "b": 4})
+    figure = figure_of(colours, 44 + 30 * len(names), margin={"l": 8, "r": 44, "t": 4, "b": 4})
     figure.add_bar(
         x=list(shares),
         y=list(names),

@@ -12,11 +12,7 @@ import streamlit as st
 import zoo
 from app import words
 from app.colours import Colours
-
-# What an int8 .tflite holds: a byte per kernel weight; per output channel a 4-byte bias and 12 bytes of scale and zero
-# point for kernel and bias each; names, shapes and options per layer with weights (measured on two files, within 1 %).
-BYTES_PER_CHANNEL = 28
-BYTES_PER_LAYER = 800
+from zoo.designs import Design, in_words
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,23 @@ class Choice:
     def title(self) -> str:
         """The choice in one line."""
         side = "x".join(map(str, self.resolution)) if isinstance(self.resolution, list | tuple) else self.resolution
-        return f"{zoo.architecture(self.name).title} x {self.width:g} at {side} px, {self.classes} classes"
+        chosen = in_words(self.options)
+        named = f"{zoo.architecture(self.name).title} {chosen}".strip()
+        return f"{named} x {self.width:g} at {side} px, {self.classes} classes"
+
+    @classmethod
+    def of(cls, design: Design) -> Choice:
+        """The choice behind a design of the grid."""
+        return cls(design.name, design.width, design.resolution, design.classes, design.channels, dict(design.options))
+
+
+def sketched(choice: Choice) -> zoo.Sketch:
+    """The network behind a choice, as deployed. Raises ValueError."""
+    side = tuple(choice.resolution) if isinstance(choice.resolution, list | tuple) else choice.resolution
+    return zoo.sketch(
+        choice.name, width=choice.width, resolution=side, classes=choice.classes, channels=choice.channels,
+        **choice.options,
+    )  # fmt: skip
 
 
 def costs(choice: Choice) -> dict[str, Any]:
@@ -53,16 +65,11 @@ def _costs(
     name: str, width: Any, resolution: Any, classes: Any, channels: Any, options: tuple[tuple[str, Any], ...]
 ) -> dict[str, Any]:
     sketch = zoo.sketch(name, width=width, resolution=resolution, classes=classes, channels=channels, **dict(options))
-    found = zoo.cost_of(sketch).as_dict()
-    found["int8_peak_activation_bytes"] = zoo.cost_of(sketch, element_bytes=1).peak_activation_bytes
-    found["predicted_int8_bytes"] = predicted_int8_bytes(sketch)
+    cost = zoo.cost_of(sketch)
+    found = {name: getattr(cost, name) for name in cost.__dataclass_fields__}
+    found["int8_peak_activation_bytes"] = cost.peak_activation_bytes // 4
+    found["predicted_int8_bytes"] = zoo.predicted_int8_bytes(sketch)
     return found
-
-
-def predicted_int8_bytes(sketch: zoo.Sketch) -> int:
-    """About how large the int8 .tflite will be; norms fold into the layer before them and cost nothing."""
-    layers = [op for op in sketch.ops if op.params and op.kind != "norm"]
-    return sum(op.params + op.shape[-1] * BYTES_PER_CHANNEL + BYTES_PER_LAYER for op in layers)
 
 
 ROWS = (

@@ -195,7 +195,9 @@ def resolution_in(text: str) -> Any:
     if not text:
         return None
     sides = [number_in(part) for part in text.split("x")]
-    return sides[0] if len(sides) == 1 else sides
+    if len(sides) == 1:
+        return sides[0]
+    return text if any(isinstance(side, str) for side in sides) else sides
 
 
 def resolution_text(value: Any) -> str:

@@ -17,6 +17,7 @@ page = st.navigation(
     {
         "": [st.Page("screens/start.py", title="Start", icon=":material/rocket_launch:", default=True)],
         "Make": [
+            st.Page("screens/explore.py", title="Explore", icon=":material/bubble_chart:", url_path="explore"),
             st.Page("screens/design.py", title="Design", icon=":material/architecture:", url_path="design"),
             st.Page("screens/build.py", title="Build", icon=":material/construction:", url_path="build"),
             st.Page("screens/runs.py", title="Runs", icon=":material/list_alt:", url_path="runs"),

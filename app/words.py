@@ -116,6 +116,21 @@ def label_of(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
+OPERATORS = {
+    "gate": "multiplication",
+    "hard_swish": "hard-swish",
+    "hard_sigmoid": "hard-sigmoid",
+    "activation": "swish or sigmoid",
+    "grouped_conv": "grouped convolution",
+    "prelu": "PReLU",
+}
+
+
+def operator(kind: str) -> str:
+    """A kind of operator as a person calls it: hard_swish -> hard-swish."""
+    return OPERATORS.get(kind, kind.replace("_", " "))
+
+
 def model_line(recipe: Mapping[str, Any]) -> str:
     """Architecture, width and data of a recipe in one line."""
     model, data = recipe.get("model") or {}, recipe.get("data") or {}

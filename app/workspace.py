@@ -10,6 +10,7 @@ import streamlit as st
 from pipelines.jobs import ensure_supervisor
 from pipelines.recipes import Recipe
 from pipelines.runs import ArtifactRecord, Home, Registry, Run
+from pipelines.weights import within_reach
 
 
 @st.cache_resource(show_spinner=False)
@@ -31,6 +32,8 @@ def submit(recipe: Recipe) -> list[str]:
     """Queues the runs of a recipe, one per combination of its grid, and returns their ids."""
     runs = registry()
     plans = recipe.expand()
+    for plan in plans:
+        within_reach(plan.model, plan.data, runs.home.cache)
     group = None
     if len(plans) > 1:
         group = f"{recipe.name} {recipe.sha256[:6]}"

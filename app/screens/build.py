@@ -16,8 +16,9 @@ from app.workspace import registry, submit
 from exports import FORMATS
 from pipelines.estimate import estimate as estimated
 from pipelines.methods import METHODS
-from pipelines.recipes import DataSettings, Recipe
+from pipelines.recipes import DataSettings, ModelSettings, Recipe
 from pipelines.steps import STEPS, default_method, settings_of
+from zoo.weights import WEIGHTS
 
 CHANNELS: dict[int | None, str] = {None: "the set's own", 1: "1 grey", 3: "3 colour"}
 OTHER = "another folder or zip on this machine …"
@@ -109,12 +110,18 @@ def model_form(plan: Draft) -> None:
                     help=option.help,
                     key=field,
                 )
+            elif isinstance(option.default, bool):
+                value = st.toggle(words.label_of(option.name), bool(now), help=option.help, key=field)
             else:
                 value = number_in(st.text_input(words.label_of(option.name), f"{now}", help=option.help, key=field))
             if value != option.default:
                 values["options"][option.name] = value
             else:
                 values["options"].pop(option.name, None)
+    with st.expander("Published weights", icon=":material/download:", expanded=bool(values.get("weights"))):
+        if name not in WEIGHTS:
+            st.caption(f"None are published for {family.title}; keras.applications has {', '.join(WEIGHTS)}.")
+        values |= settings_form(ModelSettings, values, f"{key}.weights", skip=("name", "width", "options")).values
 
 
 def grid_form(plan: Draft) -> None:

@@ -7,16 +7,21 @@ from typing import Any
 import streamlit as st
 
 import zoo
-from app import charts, costs, draft, words
+from app import costs, words
 from app.colours import colours
 from app.costs import Choice
 from app.forms import number_in, resolution_in, resolution_text
 from app.guard import guarded
+from app.guidelines import guidelines
+from app.handover import KEPT, PINNED, command_words, use_in_build
+from app.layer_view import layer_view
 from app.twin import line, on_the_command_line
+from zoo.designs import AXES, published
+from zoo.grid import resolutions_of
 
-KEPT, PINNED = "design", "design.reference"
+VIEWS = ("Where the cost is", "Guidelines and roofline")
 FIRST = Choice("mobilenet_v2", 0.5, 96, 10)  # small enough that the bars differ from the paper's network
-MOST_LAYERS = 400
+NARROWEST, WIDEST = 0.05, 2.0  # of the slider; the field beside it takes every width
 
 
 def from_address() -> Choice | None:
@@ -24,16 +29,29 @@ def from_address() -> Choice | None:
     asked = st.query_params.to_dict()
     if "name" not in asked:
         return None
-    options = {key.removeprefix("set."): number_in(value) for key, value in asked.items() if key.startswith("set.")}
     usual = Choice()
+    family = zoo.ARCHITECTURES.get(asked["name"])
+    options = {
+        key.removeprefix("set."): value_in(family, key.removeprefix("set."), value)
+        for key, value in asked.items()
+        if key.startswith("set.")
+    }
+    side = family.usual_resolution(options) if family else usual.resolution
     return Choice(
         name=asked["name"],
         width=number_in(asked.get("width", str(usual.width))),
-        resolution=resolution_in(asked.get("resolution", str(usual.resolution))),
+        resolution=resolution_in(asked.get("resolution", str(side))),
         classes=number_in(asked.get("classes", str(usual.classes))),
         channels=number_in(asked.get("channels", str(usual.channels))),
         options=options,
     )
+
+
+def value_in(family: zoo.Architecture | None, name: str, text: str) -> Any:
+    """An option's value out of the address: one of its choices by name, else a number, else the text."""
+    option = family.option(name) if family else None
+    offered = (option.choices or (True, False)) if option else ()
+    return next((choice for choice in offered if str(choice) == text), number_in(text))
 
 
 def to_address(choice: Choice) -> None:
@@ -73,7 +91,7 @@ def slide() -> None:
 def typed() -> None:
     width = st.session_state["design.width"]
     if width is not None:
-        st.session_state["design.slider"] = min(2.0, max(0.05, float(width)))
+        st.session_state["design.slider"] = min(WIDEST, max(NARROWEST, float(width)))
 
 
 def press() -> None:
@@ -82,63 +100,134 @@ def press() -> None:
         typed()
 
 
+def type_side() -> None:
+    st.session_state["design.side_is_typed"] = True
+
+
+def press_side() -> None:
+    if st.session_state["design.usual"] is not None:
+        st.session_state["design.resolution"] = str(st.session_state["design.usual"])
+        st.session_state["design.side_is_typed"] = False
+
+
+def follow() -> None:
+    """After another family or variant was picked: its usual resolution, unless a person typed one that it takes; and
+    width 1 where the family has no multiplier.
+    """
+    family = zoo.architecture(st.session_state["design.name"])
+    kept = resolution_in(st.session_state["design.resolution"])
+    sides = kept if isinstance(kept, list) else [kept]
+    large_enough = all(isinstance(side, int) and side >= family.minimum_side for side in sides)
+    if not (st.session_state.get("design.side_is_typed") and large_enough):
+        chosen = {name: st.session_state.get(key) for name in AXES if (key := option_key(family, name))}
+        options = {name: value for name, value in chosen.items() if value is not None}
+        st.session_state["design.resolution"] = str(family.usual_resolution(options))
+    if family.width_is_extension and st.session_state.get("design.family") != family.name:
+        st.session_state["design.width"] = family.default_width
+        typed()
+
+
+def option_key(family: zoo.Architecture, name: str) -> str:
+    return f"design.set.{family.name}.{name}"
+
+
 def width_field(family: zoo.Architecture, now: float) -> Any:
     st.session_state.setdefault("design.width", now)
-    st.session_state.setdefault("design.slider", min(2.0, max(0.05, float(now))))
+    st.session_state.setdefault("design.slider", min(WIDEST, max(NARROWEST, float(now))))
     width = st.session_state["design.width"]
     published = width if width in family.widths else None
     st.session_state["design.published"] = published
     wide, exact = st.columns([3, 1], vertical_alignment="bottom")
     wide.slider(
         "Width",
-        0.05,
-        2.0,
+        NARROWEST,
+        WIDEST,
         step=0.01,
         key="design.slider",
         on_change=slide,
         help="Multiplies the channels of every layer; 1.0 is the paper's",
     )
     exact.number_input("Width, exactly", step=0.01, format="%g", key="design.width", on_change=typed)
-    st.pills(
-        "Published widths", family.widths, key="design.published", on_change=press, format_func=lambda one: f"{one:g}"
-    )
+    if family.width_is_extension:
+        st.caption(":material/info: This paper has no width multiplier: every width but 1 is Litesmith's own.")
+    if len(family.widths) > 1:
+        st.pills(
+            "Published widths",
+            family.widths,
+            key="design.published",
+            on_change=press,
+            format_func=lambda one: f"{one:g}",
+        )
     return st.session_state["design.width"]
 
 
-def option_field(option: zoo.Option, value: Any) -> Any:
-    label = words.label_of(option.name)
-    if option.choices is not None:
-        place = option.choices.index(value) if value in option.choices else 0
-        return st.selectbox(label, option.choices, index=place, help=option.help, key=f"design.set.{option.name}")
-    if isinstance(option.default, bool):
-        return st.toggle(label, bool(value), help=option.help, key=f"design.set.{option.name}")
-    if isinstance(option.default, int):
-        return st.number_input(label, value=int(value), step=1, help=option.help, key=f"design.set.{option.name}")
-    return st.number_input(
-        label, value=float(value), step=0.05, format="%g", help=option.help, key=f"design.set.{option.name}"
+def resolution_field(family: zoo.Architecture, now: Any, options: dict[str, Any]) -> Any:
+    st.session_state.setdefault("design.resolution", resolution_text(now))
+    usual = resolutions_of(family, options)
+    side = resolution_in(st.session_state["design.resolution"])
+    st.session_state["design.usual"] = side if side in usual else None
+    first, second = st.columns([1, 2], vertical_alignment="top")
+    text = first.text_input(
+        "Resolution",
+        key="design.resolution",
+        on_change=type_side,
+        help=f"Pixels: one side, or height x width such as 96x128; at least {family.minimum_side} for this family",
     )
+    second.pills(
+        "Usual resolutions",
+        usual,
+        key="design.usual",
+        on_change=press_side,
+        help=f"The paper's is {family.usual_resolution(options)}. Below 128 pixels most families take smaller strides, "
+        "so 96 can cost as much as 192.",
+    )
+    return resolution_in(text)
+
+
+def option_field(family: zoo.Architecture, option: zoo.Option, value: Any) -> Any:
+    label, key = words.label_of(option.name), option_key(family, option.name)
+    if option.choices is not None:
+        st.session_state.setdefault(key, value if value in option.choices else option.default)
+        if option.name in AXES:
+            picked = st.segmented_control(
+                label,
+                option.choices,
+                required=True,
+                help=option.help,
+                key=key,
+                on_change=follow,
+                format_func=lambda one: str(one).replace("_", " "),
+            )
+            return option.default if picked is None else picked
+        return st.selectbox(label, option.choices, help=option.help, key=key)
+    if isinstance(option.default, bool):
+        return st.toggle(label, bool(value), help=option.help, key=key)
+    if isinstance(option.default, int):
+        return st.number_input(label, value=int(value), step=1, help=option.help, key=key)
+    return st.number_input(label, value=float(value), step=0.05, format="%g", help=option.help, key=key)
 
 
 def choose(now: Choice) -> Choice:
-    names = list(zoo.ARCHITECTURES)
-    name = st.segmented_control(
+    st.session_state.setdefault("design.name", now.name)
+    name = st.selectbox(
         "Architecture",
-        names,
-        default=now.name,
-        required=True,
+        list(zoo.ARCHITECTURES),
         key="design.name",
+        on_change=follow,
         format_func=lambda one: zoo.ARCHITECTURES[one].title,
+        help="Type to search",
     )
-    family = zoo.architecture(name or now.name)
+    family = zoo.architecture(name)
+    st.session_state["design.family"] = family.name
+    given = now.options if now.name == family.name else {}
     st.caption(f"{family.summary} Source: {family.source}.")
+    chosen: dict[str, Any] = {}
+    for option in family.options:
+        if option.name in AXES:
+            chosen[option.name] = option_field(family, option, given.get(option.name, option.default))
     width = width_field(family, now.width)
-    first, second, third = st.columns(3)
-    side = first.text_input(
-        "Resolution",
-        resolution_text(now.resolution),
-        key="design.resolution",
-        help="Pixels: one side, or height x width such as 96x128",
-    )
+    side = resolution_field(family, now.resolution, chosen)
+    second, third = st.columns(2)
     classes = second.number_input("Classes", value=int(now.classes), step=1, key="design.classes")
     channels = third.selectbox(
         "Channels",
@@ -147,42 +236,53 @@ def choose(now: Choice) -> Choice:
         key="design.channels",
         format_func=lambda one: "3 colour" if one == 3 else "1 grey",
     )
-    st.caption("Usual resolutions: " + ", ".join(map(str, family.resolutions)))
-    options: dict[str, Any] = {}
-    with st.expander("Options of this architecture", icon=":material/tune:"):
-        for option in family.options:
-            value = option_field(option, now.options.get(option.name, option.default))
-            if value != option.default:
-                options[option.name] = value
-    return Choice(family.name, width, resolution_in(side), classes, channels, options)
+    further = [option for option in family.options if option.name not in AXES]
+    if further:
+        names = ", ".join(option.name.replace("_", " ") for option in further)
+        with st.expander(f"More options: {names}", icon=":material/tune:"):
+            for option in further:
+                chosen[option.name] = option_field(family, option, given.get(option.name, option.default))
+    default = {option.name: option.default for option in family.options}
+    options = {key: value for key, value in chosen.items() if value != default[key]}
+    return Choice(family.name, width, side, classes, channels, options)
 
 
-def command(choice: Choice) -> str:
-    side = resolution_text(choice.resolution)
-    settings = [word for key, value in choice.options.items() for word in ("--set", f"{key}={value}")]
-    return line(
-        "cost",
-        choice.name,
-        "--width",
-        f"{choice.width:g}",
-        "--resolution",
-        side,
-        "--classes",
-        choice.classes,
-        "--channels",
-        choice.channels,
-        *settings,
-    )
-
-
-def use_in_build(choice: Choice) -> None:
-    plan = draft.current()
-    plan.remember()
-    plan.values["model"] = {"name": choice.name, "width": choice.width, "options": dict(choice.options)}
-    plan.values["data"] |= {"resolution": choice.resolution}
-    if choice.channels == 1 or plan.values["data"].get("channels"):
-        plan.values["data"] |= {"channels": choice.channels}
-    plan.version += 1
+def printed_figures(choice: Choice) -> None:
+    """What a paper or project prints about this very design, or about others of the family."""
+    family = zoo.architecture(choice.name)
+    if not family.published:
+        return
+    row = published(family, choice.width, choice.resolution, choice.options)
+    if row is not None:
+        parts = [
+            f"top-1 **{row.top1:g} %**" if row.top1 is not None else "",
+            f"{words.amount(1e6 * row.mega_macs)} multiply-adds" if row.mega_macs else "",
+            f"{words.amount(1e6 * row.mega_params)} weights" if row.mega_params else "",
+        ]
+        on = f" ({row.note})" if row.note else " (ImageNet, 1,000 classes)"
+        st.markdown(
+            f":material/menu_book: **Published** for this design: {', '.join(part for part in parts if part)}{on}. "
+            f"Source: {family.source}. Printed elsewhere, not measured here."
+        )
+    with st.expander(f"Published figures of {family.title}", icon=":material/menu_book:"):
+        st.caption(f"As printed in {family.source} or its project, rounded there; not measured here.")
+        st.dataframe(
+            [
+                {
+                    "design": " ".join(filter(None, [costs.in_words(one.options), f"x {one.width:g}"])),
+                    "resolution": one.resolution,
+                    "top-1 %": one.top1,
+                    "M multiply-adds": one.mega_macs,
+                    "M weights": one.mega_params,
+                    "remark": one.note,
+                }
+                for one in family.published
+            ],
+            hide_index=True,
+            height="content",
+            placeholder="–",
+            alt=f"Published figures of {family.title}",
+        )
 
 
 st.title("Design")
@@ -197,12 +297,14 @@ with right:
     with guarded("the cost"):
         found = costs.costs(choice)
     if found is not None:
+        st.markdown(f"**{choice.title}**")
         reference = Choice(**st.session_state.get(PINNED, Choice().as_dict()))
         st.html(costs.bars(found, costs.costs(reference), colours()))
         st.caption(
             f"The upright mark is the reference: {reference.title}. Memory access and peak memory count what is "
             "left after folding norms and activations; the int8 file is predicted from the layers, all else is counted."
         )
+        printed_figures(choice)
         with st.container(horizontal=True):
             if st.button("Pin this as the reference", icon=":material/push_pin:"):
                 st.session_state[PINNED] = choice.as_dict()
@@ -215,36 +317,12 @@ if found is not None:
     st.session_state[KEPT] = choice.as_dict()
     to_address(choice)
     st.caption(":material/link: The address of this page holds this design: copy it to share it.")
-    st.subheader("Layer by layer", anchor=False)
-    what = st.segmented_control(
-        "Show",
-        ["macs", "params", "memory_access_bytes"],
-        default="macs",
-        required=True,
-        key="design.what",
-        format_func=lambda one: {"macs": "Multiply-adds", "params": "Weights", "memory_access_bytes": "Memory access"}[
-            one
-        ],
+    looked_at = st.segmented_control(
+        "Look at", VIEWS, default=VIEWS[0], required=True, key="design.look", label_visibility="collapsed"
     )
-    drawn = [layer for layer in found["layers"] if layer[what or "macs"]]
-    st.plotly_chart(
-        charts.per_layer(drawn, what or "macs", choice.title, colours()),
-        theme=None,
-        key="design.layers",
-        config=charts.CONFIG,
-        alt=f"{what} of each layer; the table below holds the numbers",
-    )
-    search = (
-        st.text_input("Search layers", placeholder="stage3, depthwise, conv …", key="design.search").lower().split()
-    )
-    table = [
-        {**layer, "shape": " x ".join(map(str, layer["shape"]))}
-        for layer in found["layers"]
-        if all(word in f"{layer['name']} {layer['kind']} {layer['stage']}".lower() for word in search)
-    ]
-    numbers = {
-        key: st.column_config.NumberColumn(format="localized") for key in ("params", "macs", "memory_access_bytes")
-    }
-    st.dataframe(table[:MOST_LAYERS], hide_index=True, column_config=numbers, height=320, alt="Layers with their costs")
-    st.caption(f"{len(table)} of {len(found['layers'])} layers.")
-    on_the_command_line(command(choice))
+    if looked_at == VIEWS[1]:
+        guidelines(choice)
+        on_the_command_line(line("lint", *command_words(choice)[1:]))
+    else:
+        layer_view(found["layers"], choice.title, "design.view")
+        on_the_command_line(line(*command_words(choice)))

@@ -218,6 +218,18 @@ def test_build_says_what_is_wrong_with_a_plan(empty_home: Path) -> None:
     assert not any(item.key == "build.start" for item in test.button)
 
 
+def test_build_offers_published_weights_and_says_what_they_need(empty_home: Path) -> None:
+    test = opened("build")
+    key = f"build.{test.session_state['draft'].version}"
+    next(item for item in test.text_input if item.key == f"{key}.model.weights.weights").set_value("imagenet").run()
+    assert any("set data.channels to 3" in item.value for item in test.error)
+    next(item for item in test.selectbox if item.key == f"{key}.data.channels").set_value(3).run()
+    next(item for item in test.selectbox if item.key == f"{key}.model.weights.frozen").set_value("backbone").run()
+    assert complaints(test) == []
+    model = test.session_state["draft"].recipe().model
+    assert (model.weights, model.classifier, model.frozen) == ("imagenet", False, "backbone")
+
+
 def test_a_plan_survives_in_the_address_of_its_page(empty_home: Path) -> None:
     from app.draft import from_link, link_of
 
@@ -268,8 +280,7 @@ def test_a_bug_shows_a_number_and_no_trace(empty_home: Path, monkeypatch: pytest
 
 def test_predicted_int8_bytes_are_near_the_written_file(home_with_run: Path) -> None:
     import zoo
-    from app.costs import predicted_int8_bytes
 
     (item,) = [item for item in runs(home_with_run).artifacts("r00001") if item.format == "tflite_int8"]
     sketch = zoo.sketch("mobilenet_v1", width=0.1, resolution=8, classes=10, channels=1)
-    assert predicted_int8_bytes(sketch) == pytest.approx(item.bytes, rel=0.03)
+    assert zoo.predicted_int8_bytes(sketch) == pytest.approx(item.bytes, rel=0.03)
