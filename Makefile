@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
+WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PYTHONDONTWRITEBYTECODE ?= 1
 
@@ -28,10 +29,10 @@ check: $(VENV)/development ## style, types, import contracts, generated docs
 	$(BIN)/python -m docs.generate --check
 
 test: $(VENV)/development ## the default tests, about ten minutes on two cores, no network
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/development ## the long tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist load
 
 journey: $(VENV)/development ## the studio in a real Chromium
 	$(BIN)/python -m pytest -m journey -s

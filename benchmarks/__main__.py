@@ -7,11 +7,18 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import file_evaluation, pipeline, training
+from benchmarks import file_evaluation, latency_claims, pipeline, studio, training, zoo_cost
 from exports import machine
 from pipelines.commands.command import table
 
-BENCHMARKS = {"training": training.run, "file_evaluation": file_evaluation.run, "pipeline": pipeline.run}
+BENCHMARKS = {
+    "training": training.run,
+    "file_evaluation": file_evaluation.run,
+    "pipeline": pipeline.run,
+    "zoo_cost": zoo_cost.run,
+    "studio": studio.run,
+    "latency_claims": latency_claims.run,
+}
 
 
 def main() -> int:

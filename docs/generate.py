@@ -14,11 +14,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 from annotated_types import Lt
 
 import zoo
 from exports import FORMATS, LIMITS, Format
+from exports.keras_weights import SUFFIXES
 from pipelines.__main__ import parser
 from pipelines.commands import COMMANDS
 from pipelines.data import SOURCES
@@ -28,31 +30,37 @@ from pipelines.recipes import MAX_GRID, READY_MADE, DataSettings, Grid, ModelSet
 from pipelines.settings import Field, Settings, fields_of
 from pipelines.steps import STEPS, default_method
 from pipelines.steps.export import INT8_AWARE_FORMATS
+from zoo.layers import AFFINE
+from zoo.weights import WEIGHTS
 
 FOLDER = Path(__file__).parent
 MARK = "<!-- Written by `make docs`. Change the code it comes from, not this file. -->\n"
 COLUMNS = "100"  # argparse would otherwise fold its lines to the width of the terminal
 COUNTED = ("params", "trainable", "macs", "peak int8")  # what `counts` gives
+PRINTED = ("top-1 %", "M params", "M macs", "ours: M trainable", "ours: M macs")
 
 
 def architectures() -> str:
     """What the zoo holds and what each member costs."""
     overview = [
-        (f"[{entry.title}](#{entry.name})", f"`{entry.name}`", entry.source, widths_of(entry), *counts(entry.name, 1.0))
+        (f"[{entry.title}](#{entry.name})", f"`{entry.name}`", entry.source, *counts(entry, variant))
         for entry in zoo.ARCHITECTURES.values()
+        for variant in (entry.variants or (None,))[:1]
     ]
     parts = [
         "# Architectures",
-        "Counts are this project's own, summed over the network's description at width 1.0, 224 x 224 x 3 pixels and "
-        "1,000 classes; `python -m pipelines cost NAME` gives them for any other choice. *Published widths* are those "
-        "of the paper; every width that the rounding rule of the family allows works as well. Where a paper or a "
-        "reference implementation gives a count, `tests/zoo/test_golden.py` compares ours with it and names "
-        "the source.",
+        "Counts are this project's own, summed over the network's description at 3 channels and 1,000 classes, at the "
+        "paper's resolution where none is named, in the form that is deployed; `python -m pipelines cost NAME` gives "
+        "them for any other choice. "
+        "Where a paper or a reference implementation gives an exact count, `tests/zoo/test_golden.py` compares ours "
+        "with it and names the source.",
         "- **params**: all weights, BatchNorm statistics included; **trainable** leaves those out.\n"
         "- **macs**: multiply-adds of convolutions and dense layers for one image.\n"
         "- **peak int8**: the most activation bytes alive at once in an int8 file, by our model of a runtime that "
-        "folds norms and ReLUs away. Predicted, not measured.",
-        table(("title", "name", "source", "published widths", *COUNTED), overview, right=4),
+        "folds norms and ReLUs away. Predicted, not measured.\n"
+        "- *Published* figures are copied from papers and projects, rounded as printed, and were not measured here; "
+        "top-1 in per cent, on ImageNet unless said. Weights trained elsewhere are needed to reach them.",
+        table(("title", "name", "source", *COUNTED), overview, right=3),
     ]
     for entry in zoo.ARCHITECTURES.values():
         parts += [f"## {entry.name}", f"**{entry.title}.** {entry.summary} Source: {entry.source}."]
@@ -60,10 +68,16 @@ def architectures() -> str:
         if "\n\n" in remarks:
             parts.append(remarks.partition("\n\n")[2])
         sides = ", ".join(map(str, entry.resolutions))
-        usual = f"Usual resolutions: {sides} pixels (default {entry.default_resolution})"
-        parts.append(f"{usual}; small inputs get smaller strides.")
-        per_width = [(f"{width:g}", *counts(entry.name, width)) for width in entry.widths]
-        parts.append(table(("width", *COUNTED), per_width, right=0))
+        smallest = f" Not below {entry.minimum_side} pixels a side." if entry.minimum_side > 8 else ""
+        parts.append(
+            f"Usual resolutions: {sides} pixels (default {entry.default_resolution}); small inputs get smaller "
+            f"strides.{smallest} {widths_of(entry)}"
+        )
+        designs = [(variant, width) for variant in entry.variants or (None,) for width in entry.widths]
+        rows = [(variant or "-", f"{width:g}", *counts(entry, variant, width)) for variant, width in designs]
+        parts.append(table(("variant", "width", *COUNTED), rows, right=1))
+        if entry.published:
+            parts.append(table(("published", *PRINTED), [printed(entry, row) for row in entry.published], right=1))
         options = [(f"`{option.name}`", str(option.default), offered(option), option.help) for option in entry.options]
         parts.append(table(("option", "default", "allowed", "what it does"), options))
     return page(parts)
@@ -191,15 +205,62 @@ def recipes() -> str:
     first = "digits_quick" if "digits_quick" in ready_made() else ready_made()[0]
     text = (READY_MADE / f"{first}.yaml").read_text(encoding="utf-8").strip()
     parts += [f"`{first}` in full:", f"```yaml\n{text}\n```"]
-    parts += ["## model", settings_table(ModelSettings)]
+    parts += ["## model", settings_table(ModelSettings), "More on weights: [published weights](weights.md)."]
     parts += ["## data", "See [data sources](data.md#how-a-recipe-reads-them)."]
     parts += ["## grid", f"At most {MAX_GRID} combinations, each a run of its own in one group.", settings_table(Grid)]
     parts += ["## steps", "See [steps and methods](methods.md)."]
     return page(parts)
 
 
+def weights() -> str:
+    """Published weights: what there is, how they are used, what is done to images."""
+    rows = []
+    for name, entry in WEIGHTS.items():
+        for variant in entry.variants or (None,):
+            published = [row for row in entry.published if row.variant == variant]
+            widths = ", ".join(f"{width:g}" for width in dict.fromkeys(row.width for row in published))
+            sides = ", ".join(str(side) for side in sorted({row.resolution for row in published}))
+            rows.append((f"`{name}`", variant or "-", entry.reference, widths, sides))
+    return page([
+        "# Published weights",
+        "A network may begin from the weights that `keras.applications` publishes, trained on ImageNet, and not from "
+        "random numbers. Try it first when you have few images of your own.",
+        "```yaml\ndata: {source: 'folder:photos', resolution: 160, channels: 3}\n"
+        "model: {name: mobilenet_v2, width: 0.5, weights: imagenet, frozen: backbone}\nsteps:\n"
+        "  - train: {epochs: 10}\n  - export: {formats: [tflite_int8]}\n  - measure: {}\n```",
+        "- **`weights`**: `imagenet`, or the path of a weight file. `imagenet` takes the file from Keras' own cache "
+        "(`~/.keras/models`), else from ours, else downloads it; without internet a run is refused before it is "
+        "recorded, with the address and the folder to put the file into. A path may be a file of keras.applications "
+        "or one that `save_weights` or `save` wrote for the same network, of tf_keras or Keras 3: "
+        f"{', '.join(f'`{suffix}`' for suffix in SUFFIXES)}.\n"
+        "- **`classifier`**: keeps the published classifier, for images of its 1,000 classes, their folders in the "
+        "order of ImageNet's. Such a model counts as trained, so `export` may come first.\n"
+        "- **`frozen`**: with `backbone`, `train` and `distil` change the head only and norms keep their statistics; "
+        "`prune` and `quantise` fine-tune every layer all the same. To train everything afterwards, more gently, go "
+        "on from the run: `start: run:ID`, `frozen: none` and a tenth of the learning rate.",
+        "Images must have 3 channels; `channels: 3` repeats grey. Every shape is checked before the first number is "
+        "loaded, and a layer that does not fit is named with what was found and expected. The SHA-256 of the file "
+        "stands in the report of the run's first step, and a warning when the resolution is not that of the training.",
+        "## What there is",
+        table(("name", "variant", "keras.applications", "widths", "trained at, pixels"), rows),
+        "With `imagenet` the file trained nearest to your resolution is taken. Below 128 pixels most networks here "
+        "leave out strides ([architectures](architectures.md)); the weights still fit, but mean less.",
+        "## What is done to images",
+        f"Litesmith's models see pixels from 0 to 1. What the reference was trained on stands in front of the network "
+        f"as its first layer, `{AFFINE}`: a 1x1 depthwise convolution, scale and offset by colour, that is never "
+        "trained. It is part of every file written, so a device needs no step of its own. Networks trained on "
+        "blue-green-red images (ResNet, VGG) get their first kernel turned round instead. Zeros around the map come "
+        "after this layer, as in the reference, so outputs agree: the tests compare every family with "
+        "`tf_keras.applications` to 1e-5 of the largest output.",
+        "Where the reference differs in form, weights are folded: biases in front of a normalisation (ResNet-50) go "
+        "into its mean, a normalisation behind a concatenation (NASNet) is cut in parts. ResNet-50 has its stride on "
+        "the first 1x1 convolution, as published there.",
+    ])  # fmt: skip
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "architectures.md": architectures,
+    "weights.md": weights,
     "methods.md": methods,
     "formats.md": formats,
     "commands.md": commands,
@@ -254,13 +315,29 @@ def offered(option: zoo.Option) -> str:
     """The choices or the range of an architecture's option."""
     if option.choices is not None:
         return ", ".join(map(str, option.choices))
+    if isinstance(option.default, bool):
+        return "true, false"
     return between(option.minimum, option.maximum)
 
 
-def counts(name: str, width: float) -> tuple[str, ...]:
-    """Params, trainable params, macs and int8 peak bytes at 224 pixels and 1,000 classes."""
-    cost = zoo.cost(name, width=width, resolution=224, classes=1000, element_bytes=1)
+def counts(entry: zoo.Architecture, variant: str | None = None, width: float = 1.0) -> tuple[str, ...]:
+    """Params, trainable params, macs and int8 peak bytes at the paper's resolution and 1,000 classes."""
+    chosen: dict[str, Any] = {} if variant is None else {"variant": variant}
+    cost = zoo.cost(entry.name, width=width, classes=1000, element_bytes=1, **chosen)
     return tuple(f"{value:,}" for value in (cost.params, cost.trainable_params, cost.macs, cost.peak_activation_bytes))
+
+
+def printed(entry: zoo.Architecture, row: zoo.Published) -> tuple[str, ...]:
+    """A published design, what was printed about it, and our count of it."""
+    classes = 10 if "CIFAR-10" in row.note else 1000
+    cost = zoo.cost(entry.name, width=row.width, resolution=row.resolution, classes=classes, **row.options)
+    chosen = "".join(f", {key} {value}" for key, value in row.options.items())
+    return (
+        f"width {row.width:g}, {row.resolution} px{chosen}{f' ({row.note})' if row.note else ''}",
+        *("-" if value is None else f"{value:g}" for value in (row.top1, row.mega_params, row.mega_macs)),
+        f"{cost.trainable_params / 1e6:.2f}",
+        f"{cost.macs / 1e6:.1f}",
+    )
 
 
 def computes_in(entry: Format) -> str:
@@ -270,7 +347,11 @@ def computes_in(entry: Format) -> str:
 
 
 def widths_of(entry: zoo.Architecture) -> str:
-    return ", ".join(f"{width:g}" for width in entry.widths)
+    """What may be asked for as width."""
+    named = ", ".join(f"{width:g}" for width in entry.widths)
+    if entry.width_is_extension:
+        return "The paper has no width multiplier; widths other than 1 are an extension of this project."
+    return f"Published widths: {named}; every other that the rounding rule allows works as well."
 
 
 def methods_of(kind: str | None) -> str:
