@@ -52,19 +52,10 @@ def sketched(choice: Choice) -> zoo.Sketch:
     )  # fmt: skip
 
 
+@st.cache_data(max_entries=512, show_spinner=False)
 def costs(choice: Choice) -> dict[str, Any]:
     """The cost of a choice in float32, its int8 memory, predicted int8 bytes and the layers. Raises ValueError."""
-    side = tuple(choice.resolution) if isinstance(choice.resolution, list | tuple) else choice.resolution
-    return _costs(
-        choice.name, choice.width, side, choice.classes, choice.channels, tuple(sorted(choice.options.items()))
-    )
-
-
-@st.cache_data(max_entries=512, show_spinner=False)
-def _costs(
-    name: str, width: Any, resolution: Any, classes: Any, channels: Any, options: tuple[tuple[str, Any], ...]
-) -> dict[str, Any]:
-    sketch = zoo.sketch(name, width=width, resolution=resolution, classes=classes, channels=channels, **dict(options))
+    sketch = sketched(choice)
     cost = zoo.cost_of(sketch)
     found = {name: getattr(cost, name) for name in cost.__dataclass_fields__}
     found["int8_peak_activation_bytes"] = cost.peak_activation_bytes // 4

@@ -52,12 +52,7 @@ def limit_words(limits: Limits) -> list[str]:
 
 def said_limits(limits: Limits) -> str:
     """The same limits in words."""
-    return ", ".join(f"{said(name, value)} {LIMITS[name].label.lower()}" for name, value in limits.named.items())
-
-
-def said(name: str, value: float) -> str:
-    """A number of a limit in words."""
-    return words.amount(value) if name == "macs" else words.size(value)
+    return ", ".join(f"{words.cost(name, value)} {LIMITS[name].label.lower()}" for name, value in limits.named.items())
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,7 @@ class Filters:
         if not free or not self.limits.named:
             return ""
         least = {name: min(getattr(one, name) for one in free) for name in self.limits.named}
-        needs = ", ".join(f"{said(name, value)} {LIMITS[name].label.lower()}" for name, value in least.items())
+        needs = ", ".join(f"{words.cost(name, value)} {LIMITS[name].label.lower()}" for name, value in least.items())
         return f"Without the limits there are {len(free)}; each by itself, the least they need is {needs}."
 
     def command(self) -> list[Any]:

@@ -42,6 +42,11 @@ def amount(count: float | None) -> str:
     return f"{count:,.0f}"
 
 
+def cost(name: str, count: float | None) -> str:
+    """One number of a design's cost: params and macs as a count, all others in bytes."""
+    return amount(count) if name in ("params", "macs") else size(count)
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """A share as per cent: 97.8 %."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"

@@ -38,7 +38,7 @@ def said(design: Design, key: str) -> str:
     value = getattr(design, key)
     if key == "top1":
         return "–" if value is None else f"{value:g} %"
-    return words.amount(value) if key in ("macs", "params") else words.size(value)
+    return words.cost(key, value)
 
 
 def family_marks(names: Sequence[str], colours: Colours) -> dict[str, tuple[str, str]]:

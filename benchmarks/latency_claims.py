@@ -7,25 +7,13 @@ that the ranking of networks is a property of the machine. The verdict needs the
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.designs import Design, design
+
 ROUNDS = 8
-
-
-@dataclass(frozen=True)
-class Design:
-    """A network of the zoo as the paper compared it."""
-
-    name: str
-    width: float = 1.0
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        chosen = "".join(f" {value}" for value in self.options.values())
-        return f"{self.name}{chosen}{f' x {self.width:g}' if self.width != 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -38,20 +26,20 @@ class Claim:
     source: str
 
 
-V1, V2 = Design("mobilenet_v1"), Design("mobilenet_v2")
+V1, V2 = design("mobilenet_v1"), design("mobilenet_v2")
 CLAIMS = (
     Claim(V2, V1, 0.66, "arXiv:1801.04381 table 4: 75 ms against 113 ms, Pixel 1"),
-    Claim(Design("mobilenet_v3", options={"variant": "large"}), V2, 0.80, "arXiv:1905.02244 abstract: 20 % less time"),
+    Claim(design("mobilenet_v3", variant="large"), V2, 0.80, "arXiv:1905.02244 abstract: 20 % less time"),
     Claim(
-        Design("mnasnet", options={"variant": "a1"}), Design("mobilenet_v2", 1.4), 0.55,
+        design("mnasnet", variant="a1"), design("mobilenet_v2", width=1.4), 0.55,
         "arXiv:1807.11626 table 1: 78 ms against 143 ms at top-1 75.2 and 74.7, Pixel 1",
     ),
     Claim(
-        Design("shufflenet_v2"), Design("shufflenet_v1", options={"groups": 3}), None,
+        design("shufflenet_v2"), design("shufflenet_v1", groups=3), None,
         "arXiv:1807.11164: faster at about equal macs, on GPU and ARM (no one figure)",
     ),
 )  # fmt: skip
-SMALL_CLAIM = (Design("squeezenet", options={"variant": "1.0"}), Design("alexnet"), 1 / 50)
+SMALL_CLAIM = (design("squeezenet", variant="1.0"), design("alexnet"), 1 / 50)
 
 
 def run(rounds: int = ROUNDS) -> dict[str, Any]:
@@ -59,26 +47,24 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
     import zoo
     from exports import measure, save_model, write
 
-    designs = list(dict.fromkeys(design.title for claim in CLAIMS for design in (claim.first, claim.second)))
-    by_title = {design.title: design for claim in CLAIMS for design in (claim.first, claim.second)}
+    designs = dict.fromkeys(one for claim in CLAIMS for one in (claim.first, claim.second))
     with tempfile.TemporaryDirectory() as folder:
         files = {}
-        for number, title in enumerate(designs):
-            design = by_title[title]
-            model = zoo.build(design.name, width=design.width, **design.options)
+        for number, one in enumerate(designs):
+            model = zoo.build(one.name, width=one.width, resolution=one.resolution, **one.options)
             home = Path(folder) / str(number)
             home.mkdir()
             save_model(model, home / "model.keras")
             labels = [str(label) for label in range(1000)]
             artifact = write(home / "model.keras", "tflite_float32", home, name="network", labels=labels)
-            files[title] = (artifact.path, artifact.contract)
+            files[one] = (artifact.path, artifact.contract)
         rows = []
         for claim in CLAIMS:
-            report = measure([files[claim.second.title], files[claim.first.title]], rounds=rounds)
+            report = measure([files[claim.second], files[claim.first]], rounds=rounds)
             mine = report.rows[1]
             rows.append(
                 {
-                    "claim": f"time of {claim.first.title} / {claim.second.title}",
+                    "claim": f"time of {claim.first.label} / {claim.second.label}",
                     "claimed": "below 1" if claim.ratio is None else claim.ratio,
                     "here": round(mine.ratio, 3),
                     "interval": f"{mine.ratio_interval[0]:.3f} to {mine.ratio_interval[1]:.3f}",
@@ -87,14 +73,13 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
                 }
             )
     first, second, claimed = SMALL_CLAIM
-    counts = [zoo.cost(design.name, width=design.width, **design.options).params for design in (first, second)]
     rows.append(
         {
-            "claim": f"params of {first.title} / {second.title}",
+            "claim": f"params of {first.label} / {second.label}",
             "claimed": round(claimed, 3),
-            "here": round(counts[0] / counts[1], 4),
+            "here": round(first.params / second.params, 4),
             "interval": "counted",
-            "verdict": judged(claimed, (counts[0] / counts[1],) * 2, True),
+            "verdict": judged(claimed, (first.params / second.params,) * 2, True),
             "source": "arXiv:1602.07360 title: 50 times fewer parameters",
         }
     )

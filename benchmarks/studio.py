@@ -16,22 +16,14 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tests.app.pages import complaints, field, screen
+
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
 
 PROJECT = Path(__file__).parents[1]
 FAMILIES = ("mobilenet_v2", "shufflenet_v2", "nasnet")
 WIDTHS = (0.31, 0.47, 0.55, 0.63, 0.71, 0.83, 0.95)
-
-
-def opened(screen: str, **query: str) -> AppTest:
-    """The page after its first run, with its parameters; a page that complains is not measured."""
-    from streamlit.testing.v1 import AppTest
-
-    page = AppTest.from_file(str(PROJECT / "app" / "screens" / f"{screen}.py"), default_timeout=120)
-    for key, value in query.items():
-        page.query_params[key] = value
-    return page.run()
 
 
 def timed(page: AppTest) -> float:
@@ -43,21 +35,21 @@ def timed(page: AppTest) -> float:
     begun = time.process_time()
     page.run()
     spent = time.process_time() - begun
-    if page.exception or page.error:
-        raise RuntimeError(f"the page complains: {[item.value for item in (*page.exception, *page.error)]}")
+    if found := complaints(page):
+        raise RuntimeError(f"the page complains: {found}")
     return 1000 * spent
 
 
 def measure(rounds: int) -> list[dict[str, Any]]:
     """The figures of this process."""
-    opened("explore")  # warms the server: the grid is counted once per process
-    page = opened("explore")
+    screen("explore")  # warms the server: the grid is counted once per process
+    page = screen("explore")
     found = {"explorer, all designs drawn": [timed(page) for _ in range(rounds)]}
     for name in FAMILIES:
-        page = opened("design", name=name)
+        page = screen("design", name=name)
         moves = found[f"a slider move on Design, {name}"] = []
         for width in WIDTHS:
-            next(item for item in page.slider if item.key == "design.slider").set_value(width)
+            field(page.slider, "design.slider").set_value(width)
             moves.append(timed(page))
     return [
         {"what": what, "median_ms": round(median(spent)), "slowest_ms": round(max(spent)), "runs": len(spent)}

@@ -48,7 +48,7 @@ def read_sketch(path: Path) -> tuple[Sketch, int]:
     made_by: dict[str, str] = {}
     for value in graph.input:
         if value.name not in weights:
-            made_by[value.name] = sketch.input(shapes[value.name], _fresh(sketch, value.name)).name
+            made_by[value.name] = sketch.input(shapes[value.name], sketch.fresh(value.name)).name
     for node in graph.node:
         if node.op_type != "Constant":
             _write(sketch, node, weights, shapes, made_by)
@@ -90,7 +90,7 @@ def _write(
         read = prod(shape) if kind == "slice" else sum(prod(shapes[each]) for each in maps)
         written = sketch.write(
             Op(
-                name=_fresh(sketch, _layer_name(node.name) or f"{node.op_type.lower()}_{len(sketch.ops)}"),
+                name=sketch.fresh(_layer_name(node.name) or f"{node.op_type.lower()}_{len(sketch.ops)}"),
                 kind=kind,
                 layer=f"onnx:{node.op_type}",
                 inputs=tuple(dict.fromkeys(made_by[each] for each in maps)),
@@ -128,10 +128,3 @@ def _layer_name(name: str) -> str:
     """`stage1_1_conv` of `small/stage1_1_conv/Conv2D`."""
     parts = name.split("/")
     return parts[-2] if len(parts) > 1 else ""
-
-
-def _fresh(sketch: Sketch, name: str) -> str:
-    taken = 1
-    while (name if taken == 1 else f"{name}:{taken}") in sketch:
-        taken += 1
-    return name if taken == 1 else f"{name}:{taken}"

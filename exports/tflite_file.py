@@ -5,6 +5,7 @@ Parsing a damaged file may fail in any way: callers that do not trust the bytes 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -41,8 +42,27 @@ class TfliteFacts:
         return asdict(self)
 
 
-def read_facts(data: bytes) -> TfliteFacts:
-    """What the flatbuffer `data` declares: inputs, outputs, operators, runtime.
+@dataclass(frozen=True)
+class Flatbuffer:
+    """A file's tables, with the schema's own names for its numbers: CONV_2D, INT8."""
+
+    model: Any
+    operator_names: dict[int, str]
+    type_names: dict[int, str]
+
+    def operator(self, operator: Any) -> tuple[str, bool]:
+        """The operator's name, and whether it is a custom one."""
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        # Old readers know only the deprecated byte; the schema says the larger of the two is the operator.
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        name = self.operator_names.get(number, f"operator {number}")
+        if name == "CUSTOM":
+            return (code.customCode or b"unnamed").decode("utf-8", "replace"), True
+        return name, False
+
+
+def parse(data: bytes) -> Flatbuffer:
+    """The tables of the flatbuffer `data`.
 
     Raises:
         ValueError: the bytes do not carry TFLite's identifier.
@@ -51,32 +71,29 @@ def read_facts(data: bytes) -> TfliteFacts:
 
     if data[4:8] != b"TFL3":
         raise ValueError(f"not a TFLite file: bytes 4..8 are {data[4:8]!r} instead of b'TFL3'")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(data), 0))
-    operator_names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    type_names = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
-    counts: dict[str, int] = {}
-    custom: set[str] = set()
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex]
-            # Old readers know only the deprecated byte; the schema says the larger of the two is the operator.
-            number = max(code.builtinCode, code.deprecatedBuiltinCode)
-            name = operator_names.get(number, f"operator {number}")
-            if name == "CUSTOM":
-                name = (code.customCode or b"unnamed").decode("utf-8", "replace")
-                custom.add(name)
-            counts[name] = counts.get(name, 0) + 1
+    return Flatbuffer(
+        schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(data), 0)),
+        {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)},
+        {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)},
+    )
+
+
+def read_facts(data: bytes) -> TfliteFacts:
+    """What the flatbuffer `data` declares: inputs, outputs, operators, runtime. Raises: ValueError as `parse`."""
+    file = parse(data)
+    model = file.model
+    dtypes = {value: name.lower() for value, name in file.type_names.items()}
+    named = [file.operator(operator) for graph in model.subgraphs for operator in graph.operators]
     main = model.subgraphs[0]
 
     def facts(index: int) -> TensorFacts:
         tensor = main.tensors[index]
         scales = [] if tensor.quantization is None or tensor.quantization.scale is None else tensor.quantization.scale
         single = len(scales) == 1
-        dtype = {"float32": "float32", "float16": "float16"}.get(type_names[tensor.type], type_names[tensor.type])
         return TensorFacts(
             name=(tensor.name or b"").decode("utf-8", "replace"),
             shape=tuple(int(side) for side in tensor.shape) if tensor.shape is not None else (),
-            dtype=dtype,
+            dtype=dtypes[tensor.type],
             scale=float(scales[0]) if single else None,
             zero_point=int(tensor.quantization.zeroPoint[0]) if single else None,
         )
@@ -88,10 +105,10 @@ def read_facts(data: bytes) -> TfliteFacts:
     return TfliteFacts(
         inputs=tuple(facts(index) for index in main.inputs),
         outputs=tuple(facts(index) for index in main.outputs),
-        operators=dict(sorted(counts.items())),
-        custom=tuple(sorted(custom)),
+        operators=dict(sorted(Counter(name for name, _ in named).items())),
+        custom=tuple(sorted({name for name, custom in named if custom})),
         min_runtime=runtime,
-        float_tensors=sum(type_names[t.type] in {"float32", "float16"} for g in model.subgraphs for t in g.tensors),
+        float_tensors=sum(dtypes[t.type] in {"float32", "float16"} for g in model.subgraphs for t in g.tensors),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Any
 
+from exports.tflite_file import parse
 from zoo.sketches import Op, Sketch
 
 KINDS = {
@@ -61,22 +62,18 @@ class _Graph:
 def read_sketch(data: bytes) -> tuple[Sketch, int]:
     """The sketch of the flatbuffer `data` and the bytes of one activation in it.
 
-    Raises: ValueError when the bytes do not carry TFLite's identifier.
+    Raises: ValueError as `exports.tflite_file.parse`.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    if data[4:8] != b"TFL3":
-        raise ValueError(f"not a TFLite file: bytes 4..8 are {data[4:8]!r} instead of b'TFL3'")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(data), 0))
-    operator_names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    file = parse(data)
+    model = file.model
     main = model.subgraphs[0]
-    graph = _Graph(main.tensors, {v: name for name, v in vars(schema.TensorType).items() if isinstance(v, int)})
+    graph = _Graph(main.tensors, file.type_names)
     for index, tensor in enumerate(main.tensors):
         content = model.buffers[tensor.buffer]
         if (content.data is not None and len(content.data)) or getattr(content, "size", 0):
             graph.weights[index] = 0.0
             graph.weights[index] = graph.bytes(index)
-    named = [(_operator(model, operator, operator_names), operator) for operator in main.operators]
+    named = [(file.operator(operator)[0], operator) for operator in main.operators]
     graph.element_bytes = _activation_bytes(graph, named)
     sketch = Sketch()
     for index in main.inputs:
@@ -85,14 +82,6 @@ def read_sketch(data: bytes) -> tuple[Sketch, int]:
         _write(sketch, graph, place, name, operator)
     sketch.outputs = tuple(dict.fromkeys(graph.made_by[index] for index in main.outputs if index in graph.made_by))
     return sketch, graph.element_bytes
-
-
-def _operator(model: Any, operator: Any, names: dict[int, str]) -> str:
-    code = model.operatorCodes[operator.opcodeIndex]
-    # Old readers know only the deprecated byte; the schema says the larger of the two is the operator.
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    name = names.get(number, f"operator {number}")
-    return (code.customCode or b"unnamed").decode("utf-8", "replace") if name == "CUSTOM" else name
 
 
 def _activation_bytes(graph: _Graph, named: list[tuple[str, Any]]) -> int:
@@ -124,7 +113,7 @@ def _write(sketch: Sketch, graph: _Graph, place: int, operator_name: str, operat
         read_bytes = graph.bytes(index) if kind == "slice" else sum(graph.bytes(each) for each in maps)
         moved = read_bytes + graph.bytes(index) + sum(graph.weights[each] for each in weights)
         params = sum(prod(graph.shape(each)) for each in weights)
-        name = _fresh(sketch, _layer_name(graph.tensors[index].name) or f"{operator_name.lower()}_{place}")
+        name = sketch.fresh(_layer_name(graph.tensors[index].name) or f"{operator_name.lower()}_{place}")
         node = sketch.write(
             Op(
                 name=name,
@@ -174,10 +163,3 @@ def _layer_name(name: bytes | None) -> str:
     last = (name or b"").decode("utf-8", "replace").split(";")[-1].split("/")
     # int8-aware training puts its mark in front of every layer's own name.
     return last[-2].removeprefix("quant_") if len(last) > 1 else ""
-
-
-def _fresh(sketch: Sketch, name: str) -> str:
-    taken = 1
-    while (name if taken == 1 else f"{name}:{taken}") in sketch:
-        taken += 1
-    return name if taken == 1 else f"{name}:{taken}"

@@ -19,12 +19,13 @@ import hashlib
 import json
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 import yaml
 
 import zoo
+from pipelines.data import SOURCES
 from pipelines.settings import Settings, explain, make, setting
 from pipelines.steps import STEPS, settings_of
 from pipelines.steps.export import INT8_AWARE_FORMATS
@@ -33,9 +34,6 @@ from pipelines.weights import IMAGENET, Frozen, judge
 MAX_BYTES = 256 * 1024  # a recipe is a page of text; more is a mistake or an attack
 MAX_GRID = 64
 READY_MADE = Path(__file__).parent / "recipes"
-
-
-OWN_RESOLUTION = {"digits": 8, "fashion_mnist": 28}  # pixels a side, known without opening the set
 
 
 class DataSettings(Settings):
@@ -63,7 +61,12 @@ class DataSettings(Settings):
     @property
     def likely_resolution(self) -> int | tuple[int, int]:
         """The resolution asked for, else what the set's own is or, before its images are opened, may be."""
-        return self.resolution or OWN_RESOLUTION.get(self.source, 96)
+        return self.resolution or self.own("side") or 96
+
+    def own(self, fact: Literal["side", "channels", "classes"]) -> int | None:
+        """What is known of every set of this source without opening it; None where each has its own."""
+        source = SOURCES.get(self.source)
+        return getattr(source, fact) if source else None
 
     @pydantic.field_validator("resolution", mode="before")
     @classmethod

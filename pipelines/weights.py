@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 IMAGENET = "imagenet"
 CLASSES = 1000  # of every published classifier
-GREY = {"digits": 10, "fashion_mnist": 10}  # sources that are grey unless asked otherwise, and their classes
 ANSWER_SECONDS, READ_SECONDS = 5, 30
 PIECE = 1 << 20
 
@@ -56,7 +55,7 @@ def judge(model: ModelSettings, data: DataSettings, start: str | None) -> None:
         published.find(model.width, sides, options)
     elif not model.weights.endswith(SUFFIXES):
         raise ValueError(f"model.weights = {model.weights!r}: imagenet, or a file that ends in {', '.join(SUFFIXES)}")
-    check_images(data.channels or (1 if data.source in GREY else None), GREY.get(data.source), model.classifier)
+    check_images(data.channels or data.own("channels"), data.own("classes"), model.classifier)
 
 
 def check_images(channels: int | None, classes: int | None, classifier: bool) -> None:

@@ -73,6 +73,7 @@ def cost_of(sketch: Sketch, element_bytes: int = 4) -> Cost:
     if isinstance(element_bytes, bool) or element_bytes not in (1, 2, 4, 8):
         raise ValueError(f"element_bytes {element_bytes!r} is not 1, 2, 4 or 8; float32 has 4, int8 has 1")
     home = homes(sketch)
+    sums = _sums(sketch, home)
     rows: list[dict[str, Any]] = [
         {
             "name": op.name,
@@ -86,18 +87,21 @@ def cost_of(sketch: Sketch, element_bytes: int = 4) -> Cost:
         for op in sketch.ops
     ]
     return Cost(
-        params=sum(op.params for op in sketch.ops),
-        trainable_params=sum(op.trainable_params for op in sketch.ops),
-        macs=sum(op.macs for op in sketch.ops),
-        memory_access_bytes=sum(row["memory_access_bytes"] for row in rows),
-        peak_activation_bytes=peak_elements(sketch, home) * element_bytes,
+        params=sums.params,
+        trainable_params=sums.trainable_params,
+        macs=sums.macs,
+        memory_access_bytes=sums.memory_access * element_bytes,
+        peak_activation_bytes=sums.peak_activation * element_bytes,
         layers=rows,
     )
 
 
 def sums_of(sketch: Sketch) -> Sums:
     """The sums of `cost_of` alone, in about a third of its time: what whole grids of designs are counted with."""
-    home = homes(sketch)
+    return _sums(sketch, homes(sketch))
+
+
+def _sums(sketch: Sketch, home: dict[str, str]) -> Sums:
     return Sums(
         params=sum(op.params for op in sketch.ops),
         trainable_params=sum(op.trainable_params for op in sketch.ops),

@@ -62,6 +62,13 @@ class Sketch:
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
 
+    def fresh(self, name: str) -> str:
+        """`name`, or `name:2`, `name:3` ... when it is taken."""
+        taken = 1
+        while (name if taken == 1 else f"{name}:{taken}") in self:
+            taken += 1
+        return name if taken == 1 else f"{name}:{taken}"
+
     def input(self, shape: Shape, name: str = "image") -> Node:
         """A node for an input of `shape`, (height, width, channels)."""
         return self.write(Op(name, "input", "InputLayer", (), shape, 0, 0, 0, 0))

@@ -10,7 +10,7 @@ import zoo
 from app import charts, costs, words, zoo_charts
 from app.colours import colours
 from app.costs import Choice
-from app.explorer import LIMITS, Filters, fit_table, fitting, limit_words, limits_of, said, said_limits, table_of
+from app.explorer import LIMITS, Filters, fit_table, fitting, limit_words, limits_of, said_limits, table_of
 from app.forms import resolution_in
 from app.guard import guarded
 from app.handover import command_words, open_in_design, use_in_build
@@ -345,8 +345,9 @@ def what_fits() -> None:
 def answer(found: Fit) -> None:
     """The best in a sentence, the largest of every variant and resolution as a table, and the way on."""
     if found.best is None:
+        allowed = found.limits.named
         needs = "; ".join(
-            f"{LIMITS[name].label.lower()} {said(name, value)} (allowed {said(name, found.limits.named[name])})"
+            f"{LIMITS[name].label.lower()} {words.cost(name, value)} (allowed {words.cost(name, allowed[name])})"
             for name, value in found.least.items()
         )
         smallest = found.narrowest[0]

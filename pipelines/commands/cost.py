@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 import zoo
 from pipelines.commands.command import Command, options, resolution, table
-from zoo.designs import design
 from zoo.request import FORMS
 
 
@@ -26,19 +26,19 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     chosen = options(asked.set)
     family = zoo.architecture(asked.name)
     side = resolution(asked.resolution) if asked.resolution else family.usual_resolution(chosen)
-    found = zoo.cost(
-        asked.name, width=asked.width, resolution=side, classes=asked.classes, channels=asked.channels,
-        form=asked.form, element_bytes=asked.element_bytes, **chosen,
+    sketch = partial(
+        zoo.sketch, asked.name,
+        width=asked.width, resolution=side, classes=asked.classes, channels=asked.channels, **chosen,
     )  # fmt: skip
+    laid = sketch(form=asked.form)
+    deployed = laid if asked.form == "deploy" else sketch(form="deploy")
     return {
         "name": asked.name, "width": asked.width, "resolution": side,
         "classes": asked.classes, "channels": asked.channels, "form": asked.form,
         "element_bytes": asked.element_bytes,
-        "predicted_int8_bytes": design(
-            asked.name, width=asked.width, resolution=side, classes=asked.classes, channels=asked.channels, **chosen
-        ).predicted_int8_bytes,
-        **found.as_dict(),
-    }  # fmt: skip
+        "predicted_int8_bytes": zoo.predicted_int8_bytes(deployed),
+        **zoo.cost_of(laid, asked.element_bytes).as_dict(),
+    }
 
 
 def show(document: dict[str, Any]) -> str:

@@ -45,13 +45,19 @@ LARGEST_SIDE = 2048
 
 @dataclass(frozen=True)
 class Source:
-    """A kind of data set. `example` is what a person types; `open` finds the set and reads nothing large."""
+    """A kind of data set. `example` is what a person types; `open` finds the set and reads nothing large.
+
+    `side` (pixels), `channels` and `classes` are those of the set, None where each set has its own.
+    """
 
     name: str
     title: str
     help: str
     example: str
     open: Callable[[str, Path], Collection]
+    side: int | None = None
+    channels: int | None = None
+    classes: int | None = None
 
     @property
     def takes_path(self) -> bool:
@@ -62,9 +68,9 @@ SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
         Source("digits", "Handwritten digits", "1,797 grey 8x8 images inside scikit-learn; no download",
-               "digits", open_digits),
+               "digits", open_digits, side=8, channels=1, classes=10),
         Source("fashion_mnist", "Fashion-MNIST", "70,000 grey 28x28 photos of clothes; local IDX files or a download",
-               "fashion_mnist", open_fashion_mnist),
+               "fashion_mnist", open_fashion_mnist, side=28, channels=1, classes=10),
         Source("folder", "A folder of images", "one sub-folder per class, images of any usual format",
                "folder:PATH", open_folder),
         Source("zip", "A zip of images", "one sub-folder per class, images of any usual format",

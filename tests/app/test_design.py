@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 import zoo
 from app.costs import Choice, costs
+from tests.app.pages import complaints, field, screen
 
 ROOT = Path(__file__).parents[2]
 WITH_VARIANT = next(
@@ -16,24 +16,9 @@ WITH_VARIANT = next(
 )  # one whose variants have usual resolutions of their own
 
 
-def opened(**query: str) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "app" / "screens" / "design.py"), default_timeout=120)
-    for key, value in query.items():
-        test.query_params[key] = value
-    return test.run()
-
-
-def complaints(test: AppTest) -> list[str]:
-    return [*(str(item.value) for item in test.exception), *(item.value for item in test.error)]
-
-
-def field(items, key: str):
-    return next(item for item in items if item.key == key)
-
-
 @pytest.mark.parametrize("name", list(zoo.ARCHITECTURES))
 def test_every_family_can_be_chosen_and_comes_at_its_usual_resolution(name: str, empty_home: Path) -> None:
-    test = opened()
+    test = screen("design")
     field(test.selectbox, "design.name").set_value(name).run()
     assert complaints(test) == []
     family = zoo.architecture(name)
@@ -45,7 +30,7 @@ def test_every_family_can_be_chosen_and_comes_at_its_usual_resolution(name: str,
 
 
 def test_a_typed_resolution_stays_when_the_family_changes(empty_home: Path) -> None:
-    test = opened()
+    test = screen("design")
     field(test.text_input, "design.resolution").set_value("64x80").run()
     field(test.selectbox, "design.name").set_value("mobilenet_v1").run()
     assert complaints(test) == []
@@ -56,7 +41,7 @@ def test_a_typed_resolution_stays_when_the_family_changes(empty_home: Path) -> N
 def test_a_variant_brings_its_own_resolution(empty_home: Path) -> None:
     family = zoo.architecture(WITH_VARIANT)
     variant, side = next(iter(family.variant_resolutions.items()))
-    test = opened(name=family.name)
+    test = screen("design", name=family.name)
     key = f"design.set.{family.name}.variant"
     next(item for item in test.button_group if item.key == key).set_value(variant).run()
     assert complaints(test) == []
@@ -66,22 +51,22 @@ def test_a_variant_brings_its_own_resolution(empty_home: Path) -> None:
 
 def test_an_address_without_a_resolution_takes_the_papers(empty_home: Path) -> None:
     name = next(name for name, family in zoo.ARCHITECTURES.items() if family.default_resolution != 224)
-    test = opened(name=name)
+    test = screen("design", name=name)
     assert complaints(test) == []
     assert test.session_state["design"]["resolution"] == zoo.architecture(name).default_resolution
 
 
 def test_published_figures_are_called_published(empty_home: Path) -> None:
-    test = opened(name="mobilenet_v2", width="1.0", resolution="224")
+    test = screen("design", name="mobilenet_v2", width="1.0", resolution="224")
     said = next(item.value for item in test.markdown if "Published" in item.value)
     assert "71.8 %" in said
     assert "not measured here" in said
-    test = opened(name="mobilenet_v2", width="0.9", resolution="224")
+    test = screen("design", name="mobilenet_v2", width="0.9", resolution="224")
     assert not any("Published" in item.value for item in test.markdown)
 
 
 def test_layers_are_searched_and_shown_by_stage(empty_home: Path) -> None:
-    test = opened(name="mobilenet_v2", width="1.0", resolution="224")
+    test = screen("design", name="mobilenet_v2", width="1.0", resolution="224")
     whole = costs(Choice())["layers"]
     assert len(test.dataframe[-1].value) == len(whole)
     field(test.selectbox, "design.view.stage").set_value("stage3").run()
@@ -100,7 +85,7 @@ def test_layers_are_searched_and_shown_by_stage(empty_home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "nasnet"])
 def test_a_slider_move_renews_every_number(name: str, empty_home: Path) -> None:
-    test = opened(name=name)
+    test = screen("design", name=name)
     widths, seen = (0.31, 0.47, 0.95), set()
     for width in widths:
         field(test.slider, "design.slider").set_value(width).run()

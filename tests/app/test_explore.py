@@ -16,26 +16,12 @@ from app.colours import DARK, LIGHT
 from app.explorer import Filters, fit_table, fitting, limit_words, limits_of
 from app.zoo_charts import family_marks, key_of, kind_of, scatter, stages_of
 from pipelines.__main__ import main
+from tests.app.pages import complaints, field, screen
 from zoo.designs import design
 from zoo.grid import grid
 from zoo.limits import Limits
 
 ROOT = Path(__file__).parents[2]
-
-
-def opened(**query: str) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "app" / "screens" / "explore.py"), default_timeout=120)
-    for key, value in query.items():
-        test.query_params[key] = value
-    return test.run()
-
-
-def complaints(test: AppTest) -> list[str]:
-    return [*(str(item.value) for item in test.exception), *(item.value for item in test.error)]
-
-
-def field(items, key: str):
-    return next(item for item in items if str(item.key).endswith(key))
 
 
 def drawn(test: AppTest) -> int:
@@ -45,13 +31,13 @@ def drawn(test: AppTest) -> int:
 
 
 def test_all_designs_are_drawn(empty_home: Path) -> None:
-    test = opened()
+    test = screen("explore")
     assert complaints(test) == []
     assert drawn(test) == len(grid())
 
 
 def test_filters_leave_what_keeps_within_them(empty_home: Path) -> None:
-    test = opened()
+    test = screen("explore")
     field(test.multiselect, ".families").set_value(["mobilenet_v1", "mobilenet_v2"])
     field(test.number_input, ".predicted_int8_bytes").set_value(1500.0)
     field(test.number_input, ".classes").set_value(10)
@@ -66,7 +52,7 @@ def test_filters_leave_what_keeps_within_them(empty_home: Path) -> None:
 
 
 def test_nothing_left_says_why_and_how_to_go_on(empty_home: Path) -> None:
-    test = opened()
+    test = screen("explore")
     field(test.number_input, ".macs").set_value(0.001).run()
     assert complaints(test) == []
     assert "No design keeps within these filters" in test.info[0].value
@@ -77,7 +63,7 @@ def test_nothing_left_says_why_and_how_to_go_on(empty_home: Path) -> None:
 
 def test_two_designs_from_the_address_stand_side_by_side(empty_home: Path) -> None:
     first, second = design("mobilenet_v2", width=0.5), design("shufflenet_v2")
-    test = opened(a=key_of(first), b=key_of(second))
+    test = screen("explore", a=key_of(first), b=key_of(second))
     assert complaints(test) == []
     assert field(test.selectbox, "explore.a").value == key_of(first)
     table = next(item.value for item in test.dataframe if "A / B" in item.value)
@@ -87,7 +73,7 @@ def test_two_designs_from_the_address_stand_side_by_side(empty_home: Path) -> No
 
 
 def test_a_stale_address_opens_the_page_all_the_same(empty_home: Path) -> None:
-    test = opened(a="mobilenet_v9~1~224", x="taste", families="none_of_ours")
+    test = screen("explore", a="mobilenet_v9~1~224", x="taste", families="none_of_ours")
     assert complaints(test) == []
     assert field(test.selectbox, "explore.a").value == ""
     assert drawn(test) == len(grid())
@@ -107,7 +93,7 @@ def test_a_design_is_carried_to_the_design_page(empty_home: Path) -> None:
 
 
 def test_the_largest_that_fits_is_answered_on_the_page(empty_home: Path) -> None:
-    test = opened()
+    test = screen("explore")
     test.session_state["explore.view"] = "What fits"
     test.run()
     assert complaints(test) == []

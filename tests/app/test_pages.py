@@ -15,6 +15,7 @@ from pipelines.methods import METHODS
 from pipelines.recipes import DataSettings, Recipe
 from pipelines.runs import Home, Registry
 from pipelines.steps import STEPS, settings_of
+from tests.app.pages import complaints, field, studio
 
 ROOT = Path(__file__).parents[2]
 SCREENS = sorted(path.stem for path in (ROOT / "app" / "screens").glob("*.py"))
@@ -37,51 +38,32 @@ def _nobody_works_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.jobs.executor.ensure_supervisor", lambda home: None)
 
 
-def opened(screen: str, **query: str) -> AppTest:
-    """The page after its first run, from a cold start at its own address."""
-    test = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=120)
-    for key, value in query.items():
-        test.query_params[key] = value
-    test.run()
-    if screen != "start":
-        test.switch_page(f"screens/{screen}.py").run()
-    return test
-
-
-def complaints(test: AppTest) -> list[str]:
-    return [*(str(item.value) for item in test.exception), *(item.value for item in test.error)]
-
-
-def button(test: AppTest, key: str):
-    return next(item for item in test.button if item.key == key)
-
-
 def runs(home: Path) -> Registry:
     return Registry(Home.open(home))
 
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_page_opens_on_an_empty_home(screen: str, empty_home: Path) -> None:
-    test = opened(screen)
+    test = studio(screen)
     assert complaints(test) == []
     assert test.title[0].value
 
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_page_opens_with_a_finished_run(screen: str, home_with_run: Path) -> None:
-    test = opened(screen, run="r00001", of="r00001")
+    test = studio(screen, run="r00001", of="r00001")
     assert complaints(test) == []
 
 
 @pytest.mark.parametrize("screen", ["runs", "compare", "try_it", "export"])
 def test_an_empty_page_leads_on(screen: str, empty_home: Path) -> None:
-    test = opened(screen)
+    test = studio(screen)
     assert any("No run" in item.value or "Nothing" in item.value or "No file" in item.value for item in test.info)
 
 
 def test_every_page_shows_its_command_line(home_with_run: Path) -> None:
     for screen in SCREENS:
-        test = opened(screen, run="r00001")
+        test = studio(screen, run="r00001")
         assert any("python -m pipelines" in item.value for item in test.code), screen
 
 
@@ -169,7 +151,7 @@ def test_design_reads_its_address_and_says_what_is_wrong_with_it(empty_home: Pat
 
 @pytest.mark.parametrize(("key", "value"), [("design.width", 0.0), ("design.resolution", "31.5")])
 def test_design_refuses_what_cannot_be_and_keeps_it_typed(key: str, value: object, empty_home: Path) -> None:
-    test = opened("design")
+    test = studio("design")
     field = next(item for item in [*test.number_input, *test.text_input] if item.key == key)
     field.set_value(value).run()
     assert not test.exception
@@ -178,31 +160,31 @@ def test_design_refuses_what_cannot_be_and_keeps_it_typed(key: str, value: objec
 
 
 def test_build_adds_moves_removes_and_undoes_steps(empty_home: Path) -> None:
-    test = opened("build")
+    test = studio("build")
 
     def steps() -> list[str]:
         return [step["step"] for step in test.session_state["draft"].values["steps"]]
 
     assert steps() == ["train", "export", "measure"]
-    button(test, "build.add.prune").click().run()
+    field(test.button, "build.add.prune").click().run()
     assert steps() == ["train", "prune", "export", "measure"]
     assert complaints(test) == []
     draft = test.session_state["draft"]
     prune = next(step["uid"] for step in draft.values["steps"] if step["step"] == "prune")
-    button(test, f"build.{draft.version}.{prune}.up").click().run()
+    field(test.button, f"build.{draft.version}.{prune}.up").click().run()
     assert steps() == ["prune", "train", "export", "measure"]
-    button(test, "build.undo").click().run()
+    field(test.button, "build.undo").click().run()
     assert steps() == ["train", "prune", "export", "measure"]
-    button(test, f"build.{test.session_state['draft'].version}.{prune}.remove").click().run()
+    field(test.button, f"build.{test.session_state['draft'].version}.{prune}.remove").click().run()
     assert steps() == ["train", "export", "measure"]
 
 
 def test_build_queues_the_runs_of_a_grid(empty_home: Path) -> None:
-    test = opened("build")
+    test = studio("build")
     version = test.session_state["draft"].version
     next(item for item in test.text_input if item.key == f"build.{version}.grid.widths").set_value("0.35, 0.5").run()
-    assert button(test, "build.start").label == "Start 2 runs"
-    button(test, "build.start").click().run()
+    assert field(test.button, "build.start").label == "Start 2 runs"
+    field(test.button, "build.start").click().run()
     assert complaints(test) == []
     queued = runs(empty_home).list(state="queued")
     assert sorted(run.recipe["model"]["width"] for run in queued) == [0.35, 0.5]
@@ -210,7 +192,7 @@ def test_build_queues_the_runs_of_a_grid(empty_home: Path) -> None:
 
 
 def test_build_says_what_is_wrong_with_a_plan(empty_home: Path) -> None:
-    test = opened("build")
+    test = studio("build")
     version = test.session_state["draft"].version
     next(item for item in test.text_input if item.key == f"build.{version}.data.resolution").set_value("31.5").run()
     assert not test.exception
@@ -219,7 +201,7 @@ def test_build_says_what_is_wrong_with_a_plan(empty_home: Path) -> None:
 
 
 def test_build_offers_published_weights_and_says_what_they_need(empty_home: Path) -> None:
-    test = opened("build")
+    test = studio("build")
     key = f"build.{test.session_state['draft'].version}"
     next(item for item in test.text_input if item.key == f"{key}.model.weights.weights").set_value("imagenet").run()
     assert any("set data.channels to 3" in item.value for item in test.error)
@@ -240,10 +222,10 @@ def test_a_plan_survives_in_the_address_of_its_page(empty_home: Path) -> None:
 
 
 def test_starting_the_demo_twice_gives_one_run(empty_home: Path) -> None:
-    test = opened("start")
-    button(test, "start.demo").click().run()
-    again = opened("start")
-    button(again, "start.demo").click().run()
+    test = studio("start")
+    field(test.button, "start.demo").click().run()
+    again = studio("start")
+    field(again.button, "start.demo").click().run()
     assert complaints(test) == complaints(again) == []
     assert runs(empty_home).count() == 1
 
@@ -252,16 +234,16 @@ def test_a_run_is_cancelled_resumed_and_deleted_with_undo(empty_home: Path) -> N
     registry = runs(empty_home)
     recipe = Recipe.load("digits_quick")
     run = registry.create(recipe.as_dict(), name="to be cancelled", seed=0)
-    test = opened("runs", run=run)
-    button(test, "runs.cancel").click().run()
+    test = studio("runs", run=run)
+    field(test.button, "runs.cancel").click().run()
     assert registry.get(run).state == "cancelled"
-    button(test, "runs.resume").click().run()
+    field(test.button, "runs.resume").click().run()
     assert registry.get(run).state == "queued"
     LocalExecutor(registry.home).cancel(run)
     test.run()
-    button(test, "runs.delete").click().run()
+    field(test.button, "runs.delete").click().run()
     assert registry.count() == 0
-    button(test, "runs.undo").click().run()
+    field(test.button, "runs.undo").click().run()
     assert registry.count() == 1
     assert complaints(test) == []
 
@@ -271,7 +253,7 @@ def test_a_bug_shows_a_number_and_no_trace(empty_home: Path, monkeypatch: pytest
         raise KeyError("secret detail of ours")
 
     monkeypatch.setattr("app.draft.first_recipe", broken)
-    test = opened("build")
+    test = studio("build")
     assert not test.exception
     assert "our bug" in test.error[0].value
     assert "secret" not in test.error[0].value

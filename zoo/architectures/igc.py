@@ -15,24 +15,13 @@ the permutation that follows, which computes the same. The paper has no width mu
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from zoo import layers
+from zoo.architectures.mobilenet_v2 import Stage
 from zoo.blocks.convolution import conv_norm, depthwise_norm
 from zoo.blocks.grouped import grouped_conv, grouped_conv_norm
 from zoo.blocks.rounding import small_input_strides
 from zoo.declaration import Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, channels_of, shape_of
-
-
-class Stage(NamedTuple):
-    """A row of IGCV3's table (t, c, n, s); the stride belongs to the first block."""
-
-    expansion: int
-    channels: int
-    repeats: int
-    stride: int
-
 
 STEM, LAST, GROUPS = 32, 1280, 2
 STAGES = (

@@ -6,8 +6,8 @@ and 330; 384 channels 14x14 by 1x1 in 8 groups, 4 images, 72 and 4; 48 channels 
 196 and 9; two of those 32x32, 32 images, 30,000 and 75. Running forwards, the two are equally fast. So networks train
 split, however many the groups, and deploy native.
 
-Weights travel between the forms by `zoo.forms`, which goes by the names given here: NAME_group1_conv, NAME_group2_conv,
-... between NAME_slice1, NAME_slice2, ... and NAME_concat.
+`zoo.deploy` makes the native form of a trained network; it goes by the names given here: NAME_group1_conv,
+NAME_group2_conv, ... between NAME_slice1, NAME_slice2, ... and NAME_concat.
 """
 
 from __future__ import annotations
