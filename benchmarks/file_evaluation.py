@@ -1,13 +1,11 @@
 """Our evaluation of a file against the naive loop over single images, on the same file in the same process.
 
-`python -m benchmarks.file_evaluation [--json] [--rounds N]`. The two ways take turns, and the order turns every round;
-the ratio is the naive time divided by ours, taken within each round. Both give the same numbers, which is checked.
+The two ways take turns, and the order turns every round; the ratio is the naive time divided by ours, taken within each
+round. Both give the same numbers, which is checked.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 import time
@@ -18,7 +16,7 @@ from statistics import median
 
 import numpy as np
 
-from exports import Artifact, machine, predict, save_model, write_many
+from exports import Artifact, predict, save_model, write_many
 from exports.run_file import open_runner
 from exports.statistics import median_interval
 
@@ -33,7 +31,7 @@ NETWORKS = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """One file: microseconds per image of either way (medians), and how many times faster ours is, with interval."""
+    """One file: microseconds per image of either way (medians), and how many times faster ours is, 95 % interval."""
 
     network: str
     format: str
@@ -41,7 +39,7 @@ class Comparison:
     naive_us: float
     ours_us: float
     speed_up: float
-    interval: tuple[float, float]
+    interval: str
 
 
 def naive(artifact: Artifact, images: np.ndarray) -> np.ndarray:
@@ -75,19 +73,20 @@ def compare(network: str, artifact: Artifact, images: np.ndarray, rounds: int) -
             times.append(time.perf_counter() - before)
     ratios = [theirs / our for theirs, our in zip(slow, fast, strict=True)]
     per_image = 1e6 / len(images)
+    low, high = median_interval(ratios)
     return Comparison(
         network=network,
         format=artifact.format,
         images=len(images),
-        naive_us=median(slow) * per_image,
-        ours_us=median(fast) * per_image,
-        speed_up=median(ratios),
-        interval=median_interval(ratios),
+        naive_us=round(median(slow) * per_image, 1),
+        ours_us=round(median(fast) * per_image, 1),
+        speed_up=round(median(ratios), 2),
+        interval=f"{low:.2f} to {high:.2f}",
     )
 
 
 def run(rounds: int = 9) -> dict[str, object]:
-    """All comparisons with the machine they were made on, ready for JSON."""
+    """All comparisons, ready for JSON."""
     import zoo
 
     rows: list[Comparison] = []
@@ -114,27 +113,4 @@ def run(rounds: int = 9) -> dict[str, object]:
                 rows.append(compare(name, artifact, images, rounds))
     measured = [asdict(row) for row in rows]
     what = "our evaluation of a file against a loop over single images (speed-up: naive time / ours)"
-    return {"benchmark": "file_evaluation", "what": what, "rounds": rounds, "machine": machine(), "rows": measured}
-
-
-def main() -> None:
-    """The command line: a table, or one JSON document with --json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--rounds", type=int, default=9, help="alternating rounds per file (odd, at least 3)")
-    asked = parser.parse_args()
-    result = run(asked.rounds)
-    if asked.json:
-        print(json.dumps(result, indent=2))
-        return
-    print(f"{'network':8} {'format':16} {'naive us':>9} {'ours us':>9} {'speed-up':>9}  95 % interval")
-    for row in result["rows"]:  # type: ignore[attr-defined]
-        low, high = row["interval"]
-        print(
-            f"{row['network']:8} {row['format']:16} {row['naive_us']:9.1f} {row['ours_us']:9.1f} "
-            f"{row['speed_up']:9.2f}  {low:.2f}..{high:.2f}"
-        )
-
-
-if __name__ == "__main__":
-    main()
+    return {"what": what, "rounds": rounds, "rows": measured}

@@ -1,7 +1,7 @@
 """Server time of the studio's heavy pages: the explorer with every design drawn, and a slider move on Design.
 
-Everything runs in a fresh process with an empty home and a warm script, as on a server that one person uses. Processor
-time of the whole process is counted, the tidying after each run included, so that other work does not count.
+Everything runs in a fresh process with an empty home and a warm server, the studio's frame included. Processor time of
+the whole process is counted, searches for garbage included, so that other work on the machine does not count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from tests.app.pages import complaints, field, screen
+from tests.app.pages import complaints, field, studio
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
@@ -42,11 +42,11 @@ def timed(page: AppTest) -> float:
 
 def measure(rounds: int) -> list[dict[str, Any]]:
     """The figures of this process."""
-    screen("explore")  # warms the server: the grid is counted once per process
-    page = screen("explore")
+    studio("explore")  # warms the server: the grid is counted once per process
+    page = studio("explore")
     found = {"explorer, all designs drawn": [timed(page) for _ in range(rounds)]}
     for name in FAMILIES:
-        page = screen("design", name=name)
+        page = studio("design", name=name)
         moves = found[f"a slider move on Design, {name}"] = []
         for width in WIDTHS:
             field(page.slider, "design.slider").set_value(width)

@@ -30,6 +30,7 @@ from pipelines.recipes import MAX_GRID, READY_MADE, DataSettings, Grid, ModelSet
 from pipelines.settings import Field, Settings, fields_of
 from pipelines.steps import STEPS, default_method
 from pipelines.steps.export import INT8_AWARE_FORMATS
+from zoo.declaration import SMALL_INPUT
 from zoo.layers import AFFINE
 from zoo.weights import WEIGHTS
 
@@ -69,9 +70,12 @@ def architectures() -> str:
             parts.append(remarks.partition("\n\n")[2])
         sides = ", ".join(map(str, entry.resolutions))
         smallest = f" Not below {entry.minimum_side} pixels a side." if entry.minimum_side > 8 else ""
+        strides = "small inputs get smaller strides or a form of their own"
+        if entry.option(SMALL_INPUT.name):
+            strides = f"below 128 the option `{SMALL_INPUT.name}` decides on strides"
         parts.append(
-            f"Usual resolutions: {sides} pixels (default {entry.default_resolution}); small inputs get smaller "
-            f"strides.{smallest} {widths_of(entry)}"
+            f"Usual resolutions: {sides} pixels (default {entry.default_resolution}); {strides}.{smallest} "
+            f"{widths_of(entry)}"
         )
         designs = [(variant, width) for variant in entry.variants or (None,) for width in entry.widths]
         rows = [(variant or "-", f"{width:g}", *counts(entry, variant, width)) for variant, width in designs]
@@ -244,7 +248,8 @@ def weights() -> str:
         "## What there is",
         table(("name", "variant", "keras.applications", "widths", "trained at, pixels"), rows),
         "With `imagenet` the file trained nearest to your resolution is taken. Below 128 pixels most networks here "
-        "leave out strides ([architectures](architectures.md)); the weights still fit, but mean less.",
+        f"leave out strides, where the weights fit but mean less; the option `{SMALL_INPUT.name}: paper` keeps the "
+        "strides they were trained with, and the published classifier needs it ([architectures](architectures.md)).",
         "## What is done to images",
         f"Litesmith's models see pixels from 0 to 1. What the reference was trained on stands in front of the network "
         f"as its first layer, `{AFFINE}`: a 1x1 depthwise convolution, scale and offset by colour, that is never "

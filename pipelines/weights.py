@@ -49,13 +49,13 @@ def judge(model: ModelSettings, data: DataSettings, start: str | None) -> None:
         raise ValueError(f"model.weights = {model.weights!r}: start gives the weights of a run; name one of the two")
     published = weights_of(model.name)
     options = published.check(zoo.architecture(model.name), model.width, model.options)
+    check_images(data.channels or data.own("channels"), data.own("classes"), model.classifier)
     sides = model_sides(data.likely_resolution)
-    published.check_sides(sides, model.classifier)
+    published.check_sides(sides, model.classifier, options)
     if model.weights == IMAGENET:
         published.find(model.width, sides, options)
     elif not model.weights.endswith(SUFFIXES):
         raise ValueError(f"model.weights = {model.weights!r}: imagenet, or a file that ends in {', '.join(SUFFIXES)}")
-    check_images(data.channels or data.own("channels"), data.own("classes"), model.classifier)
 
 
 def check_images(channels: int | None, classes: int | None, classifier: bool) -> None:

@@ -59,6 +59,16 @@ def dropout_option(default: float, source: str) -> Option:
     )
 
 
+# What `zoo/blocks/rounding.py` does to the strides of families that divide the side by 32.
+SMALL_INPUT = Option(
+    "small_input",
+    "fitted",
+    "Strides below 128 pixels. fitted leaves out the first stride of 2, below 64 pixels the first two: maps stay "
+    "large, at 4 and 16 times the multiply-adds. paper keeps them all, as published",
+    choices=("fitted", "paper"),
+)
+
+
 @dataclass(frozen=True)
 class Published:
     """Figures printed elsewhere for one design: a label with its source, never a bound for a test.

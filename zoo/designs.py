@@ -14,7 +14,7 @@ from typing import Any
 from zoo.architectures import architecture
 from zoo.assemble import sketch
 from zoo.costs import sums_of
-from zoo.declaration import Architecture, Published
+from zoo.declaration import SMALL_INPUT, Architecture, Published
 from zoo.sketches import Sketch
 
 # The options that choose between networks a paper prints side by side; all others keep their defaults in a grid.
@@ -154,6 +154,8 @@ def in_words(options: Mapping[str, Any]) -> str:
 def _said(name: str, value: Any) -> str:
     if name == "variant":
         return str(value).replace("_", " ")
+    if name == SMALL_INPUT.name.replace("_", " "):
+        return f"{value} strides"
     if isinstance(value, bool):
         return name if value else f"no {name}"
     return f"{name} {value}"

@@ -1,8 +1,8 @@
 """The largest design of a family that keeps within limits, found by bisection over the width.
 
 Costs grow with the width, step by step as channels round, so at every resolution the widest network that fits is found
-with about nine counts. They need not grow with the resolution (small inputs get smaller strides), so every resolution
-is searched by itself. **Largest** means most multiply-adds among those that fit, most params among equals.
+with about nine counts. They need not grow with the resolution (small inputs may get smaller strides), so every
+resolution is searched by itself. **Largest** means most multiply-adds among those that fit, most params among equals.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from zoo.architectures import architecture
 from zoo.declaration import Architecture
 from zoo.designs import Design, design
-from zoo.grid import resolutions_of, variants_of
+from zoo.grid import resolutions_of, strides_at, variants_of
 from zoo.limits import Limits
 
 # Widths are searched in hundredths, the step of a person's slider; wider than 4 no published network comes.
@@ -80,8 +80,9 @@ def largest(
     refused: dict[Any, ValueError] = {}
     offered = set()
     for chosen in variants_of(family, options):
-        for side in resolutions or resolutions_of(family, chosen):
-            asked = {"resolution": side, "classes": classes, "channels": channels, **chosen}
+        sides = resolutions or resolutions_of(family, chosen)
+        for side, strides in ((one, strides) for one in sides for strides in strides_at(family, one, chosen)):
+            asked = {"resolution": side, "classes": classes, "channels": channels, **chosen, **strides}
             try:
                 first = _narrowest(name, asked)
             except ValueError as error:  # a variant may be offered with some of the options or resolutions only

@@ -1,4 +1,7 @@
-"""The whole zoo on one grid: every family at its published widths, usual resolutions and variants, counted."""
+"""The whole zoo on one grid: every family at its published widths, usual resolutions and variants, counted.
+
+Small inputs come twice where it makes a difference, with the fitted strides and with the paper's.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from zoo.architectures import ARCHITECTURES, architecture
-from zoo.declaration import Architecture
+from zoo.blocks.rounding import ALL_STRIDES, TINY, below
+from zoo.declaration import SMALL_INPUT, Architecture
 from zoo.designs import AXES, Design, design
 from zoo.limits import Limits
 
@@ -68,7 +72,8 @@ def requests(family: Architecture, extensions: bool = False) -> Iterator[dict[st
     widths = sorted({*family.widths, *(EXTENSION_WIDTHS if extensions and family.width_is_extension else ())})
     for options in variants_of(family):
         for width, side in itertools.product(widths, resolutions_of(family, options)):
-            yield {"width": width, "resolution": side, **options}
+            for strides in strides_at(family, side, options):
+                yield {"width": width, "resolution": side, **options, **strides}
     for row in family.published:
         yield {"width": row.width, "resolution": row.resolution, **row.options}
 
@@ -79,6 +84,20 @@ def variants_of(family: Architecture, fixed: Mapping[str, Any] | None = None) ->
     open_ = [option for option in map(family.option, AXES) if option and option.choices and option.name not in given]
     combined = itertools.product(*(option.choices or () for option in open_))
     return [{**given, **dict(zip((option.name for option in open_), values, strict=True))} for values in combined]
+
+
+def strides_at(
+    family: Architecture, side: int | tuple[int, int], options: Mapping[str, Any]
+) -> tuple[dict[str, Any], ...]:
+    """The ways to treat a small input that make a difference at `side`; just one where `options` names it.
+
+    Below 64 pixels the paper's strides leave a map of one cell or two, so only the fitted ones are offered.
+    """
+    if family.option(SMALL_INPUT.name) is None or SMALL_INPUT.name in options:
+        return ({},)
+    if not below(side, ALL_STRIDES) or below(side, TINY):
+        return ({},)
+    return tuple({SMALL_INPUT.name: choice} for choice in SMALL_INPUT.choices or ())
 
 
 def resolutions_of(family: Architecture, options: Mapping[str, Any]) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ from app.guidelines import guidelines
 from app.handover import KEPT, PINNED, command_words, use_in_build
 from app.layer_view import layer_view
 from app.twin import line, on_the_command_line
+from zoo.blocks.rounding import ALL_STRIDES, below
+from zoo.declaration import SMALL_INPUT
 from zoo.designs import AXES, published
 from zoo.grid import resolutions_of
 
@@ -178,8 +180,7 @@ def resolution_field(family: zoo.Architecture, now: Any, options: dict[str, Any]
         usual,
         key="design.usual",
         on_change=press_side,
-        help=f"The paper's is {family.usual_resolution(options)}. Below 128 pixels most families take smaller strides, "
-        "so 96 can cost as much as 192.",
+        help=f"The paper's is {family.usual_resolution(options)}.",
     )
     return resolution_in(text)
 
@@ -188,7 +189,7 @@ def option_field(family: zoo.Architecture, option: zoo.Option, value: Any) -> An
     label, key = words.label_of(option.name), option_key(family, option.name)
     if option.choices is not None:
         st.session_state.setdefault(key, value if value in option.choices else option.default)
-        if option.name in AXES:
+        if option.name in (*AXES, SMALL_INPUT.name):
             picked = st.segmented_control(
                 label,
                 option.choices,
@@ -227,6 +228,8 @@ def choose(now: Choice) -> Choice:
             chosen[option.name] = option_field(family, option, given.get(option.name, option.default))
     width = width_field(family, now.width)
     side = resolution_field(family, now.resolution, chosen)
+    if family.option(SMALL_INPUT.name) and below(side, ALL_STRIDES):
+        chosen[SMALL_INPUT.name] = option_field(family, SMALL_INPUT, given.get(SMALL_INPUT.name, SMALL_INPUT.default))
     second, third = st.columns(2)
     classes = second.number_input("Classes", value=int(now.classes), step=1, key="design.classes")
     channels = third.selectbox(
@@ -236,7 +239,7 @@ def choose(now: Choice) -> Choice:
         key="design.channels",
         format_func=lambda one: "3 colour" if one == 3 else "1 grey",
     )
-    further = [option for option in family.options if option.name not in AXES]
+    further = [option for option in family.options if option.name not in (*AXES, SMALL_INPUT.name)]
     if further:
         names = ", ".join(option.name.replace("_", " ") for option in further)
         with st.expander(f"More options: {names}", icon=":material/tune:"):

@@ -23,6 +23,7 @@ from zoo.layers import AFFINE
 from zoo.weights import WEIGHTS, File
 
 SMALL = Reference("mobilenet_v1", "MobileNet", "mobilenet", {"alpha": 0.25}, 0.25, {}, 32)
+PAPER = {"small_input": "paper"}
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,7 @@ def test_a_run_begun_from_weights_can_go_on_thawed(frozen: tuple[Registry, str])
         ({"model": {"name": "vgg", "width": 1}}, "below 64 pixels vgg takes a form"),
         ({"model": {"name": "vgg", "width": 1, "classifier": True}, "data": {"source": "folder:x", "resolution": 96}},
          "fit 224 pixels only"),
+        ({"model": {"classifier": True}, "data": {"source": "folder:x", "resolution": 96}}, "set small_input to paper"),
         ({"data": {"channels": 1}}, "set data.channels to 3, which repeats grey"),
         ({"data": {"channels": None}}, "set data.channels to 3"),
         ({"model": {"classifier": True}}, "knows 1000 classes and these images have 10"),
@@ -143,7 +145,7 @@ def test_a_path_is_made_whole_and_survives_yaml(monkeypatch: pytest.MonkeyPatch,
 
 def test_weights_with_their_classifier_are_a_trained_model() -> None:
     export = [{"export": {"formats": ["tflite_float32"]}}]
-    values = recipe("imagenet", export, classifier=True)
+    values = recipe("imagenet", export, classifier=True, options=PAPER)
     values["data"] = {"source": "folder:images", "resolution": 224}
     Recipe.of(values)
     values["model"]["classifier"] = False
@@ -239,11 +241,11 @@ def test_published_classifier_begins_a_run_that_only_exports(
     from pipelines.execute import _published_state
 
     reference = Reference(
-        "mobilenet_v1", "MobileNet", "mobilenet", {"alpha": 0.25}, 0.25, {}, resolution=32, classes=1000
+        "mobilenet_v1", "MobileNet", "mobilenet", {"alpha": 0.25}, 0.25, PAPER, resolution=32, classes=1000
     )
     theirs = reference.build()
     path = saved(theirs, tmp_path, "mobilenet_2_5_128_tf")
-    values = recipe(path, [{"export": {"formats": ["tflite_float32"]}}], classifier=True)
+    values = recipe(path, [{"export": {"formats": ["tflite_float32"]}}], classifier=True, options=PAPER)
     values["data"]["source"] = "folder:images"
     plan = Recipe.of(values)
     weights.within_reach(plan.model, plan.data, nowhere)

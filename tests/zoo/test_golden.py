@@ -107,6 +107,24 @@ def test_mobilenet_v1_by_hand():
     assert cost.params == stem + separable + 2 * norms + classifier
 
 
+@pytest.mark.parametrize("name", [name for name, family in zoo.ARCHITECTURES.items() if family.option("small_input")])
+def test_the_papers_strides_divide_a_small_side_by_32(name):
+    for resolution, last_side in ((96, 3), (32, 1)):
+        layers = zoo.cost(name, resolution=resolution, small_input="paper").layers
+        assert [row for row in layers if len(row["shape"]) == 3][-1]["shape"][:2] == [last_side, last_side]
+
+
+def test_with_the_papers_strides_half_the_side_is_a_quarter_of_the_work():
+    # The person detector of MLPerf Tiny: MobileNetV1 at width 0.25, 96 pixels, 2 classes.
+    half, whole = (
+        zoo.cost("mobilenet_v1", width=0.25, resolution=side, classes=2, small_input="paper") for side in (96, 192)
+    )
+    head = 256 * 2
+    assert whole.macs - head == 4 * (half.macs - head)
+    assert half.params == whole.params
+    assert half.macs == 7_489_664
+
+
 @pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "shufflenet_v2"])
 def test_small_inputs_cost_what_a_capped_map_would(name):
     # Total stride 8 at 32 gives the maps of total stride 32 at 128 everywhere but in the first two steps.

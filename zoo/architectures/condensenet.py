@@ -23,7 +23,7 @@ from zoo import layers
 from zoo.blocks.convolution import norm_activate
 from zoo.blocks.grouped import grouped_conv
 from zoo.blocks.rounding import make_divisible, small_input_strides
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, channels_of, shape_of
 
 
@@ -59,13 +59,15 @@ def factors(groups: int, condensation: int) -> tuple[int, int]:
     return groups, condensation or groups
 
 
-def features(image: Tensor, width: float, form: str, *, variant: str, groups: int, condensation: int) -> Tensor:
+def features(
+    image: Tensor, width: float, form: str, *, variant: str, groups: int, condensation: int, small_input: str
+) -> Tensor:
     """The last map, normalised, from `image` in [0, 1]."""
     groups, condensation = factors(groups, condensation)
     blocks = VARIANTS[variant]
     growths = [make_divisible(block.growth * width, lcm(groups, condensation)) for block in blocks]
     # Networks for CIFAR keep their strides: they divide the side by 4 only.
-    strides = (1, 2, 2) if variant.startswith("cifar") else small_input_strides((2,) * 5, shape_of(image))
+    strides = (1, 2, 2) if variant.startswith("cifar") else small_input_strides((2,) * 5, shape_of(image), small_input)
     x = layers.conv(image, 2 * growths[0], 3, name="stem_conv", stride=strides[0])
     for number, (block, growth) in enumerate(zip(blocks, growths, strict=True), start=1):
         if number > 1 and strides[number - 1] == 2:
@@ -130,6 +132,7 @@ ARCHITECTURE = Architecture(
             choices=(0, 2, 4, 8),
         ),
         dropout_option(0.0, "authors' code: none"),
+        SMALL_INPUT,
     ),
     variant_resolutions={variant: 32 for variant in VARIANTS if variant.startswith("cifar")},
     published=(

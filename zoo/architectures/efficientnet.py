@@ -21,7 +21,7 @@ from zoo.blocks.convolution import conv_norm
 from zoo.blocks.inverted_residual import inverted_residual
 from zoo.blocks.rounding import scaled, small_input_strides
 from zoo.blocks.squeeze_excite import squeeze_excite
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, channels_of, shape_of
 
 
@@ -62,13 +62,13 @@ VARIANTS = {
 }
 
 
-def features(image: Tensor, width: float, *, variant: str, drop_connect: float) -> Tensor:
+def features(image: Tensor, width: float, *, variant: str, drop_connect: float, small_input: str) -> Tensor:
     """The last map from `image` in [0, 1]: 1280 channels times both widths, rounded to 8; 1280 of `lite0`."""
     scale = VARIANTS[variant]
     width = scale.width * width
     activation = "relu6" if scale.lite else "swish"
     stem, last = (STEM, LAST) if scale.lite else (scaled(STEM, width), scaled(LAST, width))
-    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image))
+    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image), small_input)
     depths = [ceil(stage.repeats * scale.depth) for stage in STAGES]
     x = conv_norm(image, stem, 3, name="stem", stride=stem_stride, activation=activation)
     done = 0
@@ -117,6 +117,7 @@ ARCHITECTURE = Architecture(
             minimum=0.0,
             maximum=0.9,
         ),
+        SMALL_INPUT,
     ),
     resolutions=(96, 128, 160, 192, 224, 240, 260, 300),
     variant_resolutions={"b1": 240, "b2": 260, "b3": 300},

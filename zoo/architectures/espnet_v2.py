@@ -14,7 +14,7 @@ from zoo import layers
 from zoo.blocks.convolution import conv_norm, depthwise_norm, norm_activate
 from zoo.blocks.grouped import grouped_conv_norm
 from zoo.blocks.rounding import scaled, small_input_strides
-from zoo.declaration import Architecture, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Published, dropout_option
 from zoo.layers import Tensor, channels_of, shape_of
 
 
@@ -131,10 +131,10 @@ def shrinking_unit(
     return layers.prelu(x, name=f"{name}_prelu")
 
 
-def features(image: Tensor, width: float, form: str) -> Tensor:
+def features(image: Tensor, width: float, form: str, *, small_input: str) -> Tensor:
     """The last map from `image` in [0, 1]: 1024 channels, 1280 above width 1.5. The stem has no more than 32."""
     base = base_channels(width)
-    stem_stride, *strides = small_input_strides((2, 2, 2, 2, 2), shape_of(image))
+    stem_stride, *strides = small_input_strides((2, 2, 2, 2, 2), shape_of(image), small_input)
     x = conv_norm(image, min(BASE, base), 3, name="stem", stride=stem_stride, activation="prelu", epsilon=EPSILON)
     small = layers.average_pool(image, 3, stride=2, name="stem_image_pool") if stem_stride == 2 else image
     for stage, stride in zip(STAGES, strides, strict=True):
@@ -171,7 +171,7 @@ ARCHITECTURE = Architecture(
     summary="A pyramid of dilated depthwise convolutions: a wide view for few multiply-adds.",
     features=features,
     widths=(0.5, 1.0, 1.25, 1.5, 2.0),
-    options=(dropout_option(0.2, "authors' code: 0.2"),),
+    options=(dropout_option(0.2, "authors' code: 0.2"), SMALL_INPUT),
     published=(
         Published(0.5, 224, None, 1.24, 57.7, note="28.37 million multiply-adds without the classifier"),
         Published(1.0, 224, 85.72, 1.67, 66.1, note="multiply-adds without the classifier"),

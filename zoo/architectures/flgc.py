@@ -16,11 +16,11 @@ from zoo import layers
 from zoo.architectures.mobilenet_v2 import LAST, STAGES, STEM
 from zoo.blocks.convolution import conv_norm, depthwise_norm, norm_activate
 from zoo.blocks.rounding import make_divisible, scaled, small_input_strides
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, channels_of, shape_of
 
 
-def features(image: Tensor, width: float, form: str, *, groups: int, where: str) -> Tensor:
+def features(image: Tensor, width: float, form: str, *, groups: int, where: str, small_input: str) -> Tensor:
     """The last map from `image` in [0, 1]."""
 
     def learned(x: Tensor, channels: int, name: str, activation: str | None = None) -> Tensor:
@@ -31,7 +31,7 @@ def features(image: Tensor, width: float, form: str, *, groups: int, where: str)
             return learned(x, channels, name, activation)
         return conv_norm(x, channels, name=name, activation=activation)
 
-    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image))
+    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image), small_input)
     x = conv_norm(image, scaled(STEM, width), 3, name="stem", stride=stem_stride, activation="relu6")
     for number, (stage, first_stride) in enumerate(zip(STAGES, strides, strict=True), start=1):
         for block in range(1, stage.repeats + 1):
@@ -79,6 +79,7 @@ ARCHITECTURE = Architecture(
             choices=("projections", "all"),
         ),
         dropout_option(0.2, "as in MobileNetV2"),
+        SMALL_INPUT,
     ),
     published=(Published(resolution=32, top1=93.09, options={"groups": 8}, note="CIFAR-10"),),
 )

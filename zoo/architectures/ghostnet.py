@@ -17,7 +17,7 @@ from zoo import layers
 from zoo.blocks.convolution import conv_norm, depthwise_norm
 from zoo.blocks.rounding import make_divisible, scaled, small_input_strides
 from zoo.blocks.squeeze_excite import squeeze_excite
-from zoo.declaration import Architecture, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Published, dropout_option
 from zoo.heads.classification import hidden_layer_head
 from zoo.layers import Tensor, channels_of, shape_of
 
@@ -82,9 +82,9 @@ def bottleneck(x: Tensor, block: Block, stride: int, width: float, name: str) ->
     return layers.add([source, x], name=f"{name}_add")
 
 
-def features(image: Tensor, width: float) -> Tensor:
+def features(image: Tensor, width: float, *, small_input: str) -> Tensor:
     """The last map, of `960 * width` channels, from `image` in [0, 1]. A new stage begins where channels change."""
-    stem_stride, *strides = small_input_strides((2, *(block.stride for block in BLOCKS)), shape_of(image))
+    stem_stride, *strides = small_input_strides((2, *(block.stride for block in BLOCKS)), shape_of(image), small_input)
     stem = scaled(STEM, width, DIVISOR)
     x = conv_norm(image, stem, 3, name="stem", stride=stem_stride, activation="relu", epsilon=EPSILON)
     inward, stage, place = STEM, 1, 0
@@ -108,7 +108,7 @@ ARCHITECTURE = Architecture(
     features=features,
     head=head,
     widths=(0.5, 1.0, 1.3),
-    options=(dropout_option(0.2, "authors' code: 0.2"),),
+    options=(dropout_option(0.2, "authors' code: 0.2"), SMALL_INPUT),
     published=(
         Published(1.3, 224, 226, 7.3, 75.7),
         Published(1.0, 224, 141, 5.2, 73.9),

@@ -20,7 +20,7 @@ from zoo.architectures.mobilenet_v2 import Stage
 from zoo.blocks.convolution import conv_norm, depthwise_norm
 from zoo.blocks.grouped import grouped_conv, grouped_conv_norm
 from zoo.blocks.rounding import small_input_strides
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, channels_of, shape_of
 
 STEM, LAST, GROUPS = 32, 1280, 2
@@ -54,9 +54,9 @@ def bottleneck(x: Tensor, channels: int, *, name: str, form: str, expansion: int
     return x
 
 
-def third_version(image: Tensor, width: float, form: str) -> Tensor:
+def third_version(image: Tensor, width: float, form: str, small_input: str) -> Tensor:
     """IGCV3's last map: 1280 channels, more only above width 1. Stem and rows round up to even numbers."""
-    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image))
+    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image), small_input)
     x = conv_norm(image, even(STEM * width), 3, name="stem", stride=stem_stride, activation="relu6", epsilon=EPSILON)
     for number, (stage, first_stride) in enumerate(zip(STAGES, strides, strict=True), start=1):
         for block in range(1, stage.repeats + 1):
@@ -97,11 +97,12 @@ def first_version(image: Tensor, form: str, depth: int, primary: int, secondary:
 
 
 def features(
-    image: Tensor, width: float, form: str, *, variant: str, depth: int, primary_groups: int, secondary_groups: int
+    image: Tensor, width: float, form: str, *, variant: str, depth: int, primary_groups: int, secondary_groups: int,
+    small_input: str,
 ) -> Tensor:
     """The last map from `image` in [0, 1]."""
     if variant == "v3":
-        return third_version(image, width, form)
+        return third_version(image, width, form, small_input)
     return first_version(image, form, depth, max(1, int(primary_groups * width + 0.5)), secondary_groups)
 
 
@@ -132,6 +133,7 @@ ARCHITECTURE = Architecture(
             maximum=16,
         ),
         dropout_option(0.0, "papers: none mentioned"),
+        SMALL_INPUT,
     ),
     resolutions=(32, 96, 128, 160, 192, 224),
     variant_resolutions={"v1": 32},

@@ -15,7 +15,7 @@ from zoo.blocks.convolution import conv_norm
 from zoo.blocks.inverted_residual import inverted_residual
 from zoo.blocks.rounding import scaled, small_input_strides
 from zoo.blocks.squeeze_excite import squeeze_excite
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, channels_of, shape_of
 
 
@@ -54,10 +54,10 @@ VARIANTS = {
 }
 
 
-def features(image: Tensor, width: float, *, variant: str) -> Tensor:
+def features(image: Tensor, width: float, *, variant: str, small_input: str) -> Tensor:
     """The last map, of 1280 channels, from `image` in [0, 1]."""
     stages = VARIANTS[variant]
-    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in stages)), shape_of(image))
+    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in stages)), shape_of(image), small_input)
     x = conv_norm(image, scaled(STEM, width), 3, name="stem", stride=stem_stride, activation="relu")
     for number, (stage, first_stride) in enumerate(zip(stages, strides, strict=True), start=1):
         for block in range(1, stage.repeats + 1):
@@ -91,6 +91,7 @@ ARCHITECTURE = Architecture(
             choices=("a1", "b1"),
         ),
         dropout_option(0.2, "reference code: 0.2"),
+        SMALL_INPUT,
     ),
     published=(
         Published(1.4, 224, 591.5, 6.1, 77.2, {"variant": "a1"}),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from zoo import layers
 from zoo.blocks.convolution import conv_norm, depthwise_norm
 from zoo.blocks.rounding import scaled, small_input_strides
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, channels_of, shape_of
 
 
@@ -37,9 +37,9 @@ STAGES = (
 )
 
 
-def features(image: Tensor, width: float, form: str, *, activation: str, residual: bool) -> Tensor:
+def features(image: Tensor, width: float, form: str, *, activation: str, residual: bool, small_input: str) -> Tensor:
     """The last map, of `1024 * width` channels, from `image` in [0, 1]."""
-    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image))
+    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image), small_input)
     x = conv_norm(image, scaled(STEM, width, 1), 3, name="stem", stride=stem_stride, activation=activation)
     for number, (stage, first_stride) in enumerate(zip(STAGES, strides, strict=True), start=1):
         for block in range(1, stage.repeats + 1):
@@ -72,6 +72,7 @@ ARCHITECTURE = Architecture(
             False,
             "Identity shortcuts around blocks whose input and output have one shape (the paper has none)",
         ),
+        SMALL_INPUT,
     ),
     # The project's own table; it prints 317 M multiply-adds at 0.75 and the paper 325 M, which is what the table costs.
     published=(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zoo.blocks.convolution import conv_norm
 from zoo.blocks.inverted_residual import inverted_residual
 from zoo.blocks.rounding import make_divisible, scaled, small_input_strides
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, shape_of
 
 
@@ -36,11 +36,11 @@ STAGES = (
 )
 
 
-def features(image: Tensor, width: float, form: str, *, projection_activation: str) -> Tensor:
+def features(image: Tensor, width: float, form: str, *, projection_activation: str, small_input: str) -> Tensor:
     """The last map from `image` in [0, 1]: 1280 channels, more only above width 1 (section 4: the last layer keeps its
     width below 1). Stem and rows round to a multiple of 8; expansion multiplies the rounded channels.
     """
-    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image))
+    stem_stride, *strides = small_input_strides((2, *(stage.stride for stage in STAGES)), shape_of(image), small_input)
     x = conv_norm(image, scaled(STEM, width), 3, name="stem", stride=stem_stride, activation="relu6")
     for number, (stage, first_stride) in enumerate(zip(STAGES, strides, strict=True), start=1):
         for block in range(1, stage.repeats + 1):
@@ -72,6 +72,7 @@ ARCHITECTURE = Architecture(
             "against",
             choices=("none", "relu6", "relu"),
         ),
+        SMALL_INPUT,
     ),
     published=(
         Published(1.4, 224, 582, 6.06, 75.0),

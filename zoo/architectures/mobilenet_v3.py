@@ -20,7 +20,7 @@ from zoo.blocks.convolution import conv_norm
 from zoo.blocks.inverted_residual import inverted_residual
 from zoo.blocks.rounding import make_divisible, scaled, small_input_strides
 from zoo.blocks.squeeze_excite import squeeze_excite
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.heads.classification import hidden_layer_head
 from zoo.layers import Tensor, channels_of, shape_of
 
@@ -104,13 +104,13 @@ def excited(x: Tensor, *, name: str) -> Tensor:
     return squeeze_excite(x, make_divisible(channels_of(x) / 4), name=name, gate="hard_sigmoid")
 
 
-def features(image: Tensor, width: float, *, variant: str, squeeze_excite: bool) -> Tensor:
+def features(image: Tensor, width: float, *, variant: str, squeeze_excite: bool, small_input: str) -> Tensor:
     """The last map from `image` in [0, 1]: six times the channels of the last block.
 
     A new stage begins wherever the table's channels change.
     """
     blocks, outer = table(variant).blocks, outer_activation(variant)
-    stem_stride, *strides = small_input_strides((2, *(block.stride for block in blocks)), shape_of(image))
+    stem_stride, *strides = small_input_strides((2, *(block.stride for block in blocks)), shape_of(image), small_input)
     x = conv_norm(image, STEM, 3, name="stem", stride=stem_stride, activation=outer)
     inward, stage, place = STEM, 1, 0
     for block, stride in zip(blocks, strides, strict=True):
@@ -160,6 +160,7 @@ ARCHITECTURE = Architecture(
             "Squeeze-and-excitation where the table has it; false shows what it brings (minimalistic variants have "
             "none)",
         ),
+        SMALL_INPUT,
     ),
     published=(
         Published(1.0, 224, 217, 5.4, 75.2, {"variant": "large"}),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from zoo.blocks.convolution import conv_norm
 from zoo.blocks.inverted_residual import inverted_residual
 from zoo.blocks.rounding import scaled, small_input_strides
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, shape_of
 
 
@@ -96,10 +96,10 @@ def channels_at(variant: str, width: float) -> Channels:
     return Channels(hold(rounded.stem, MOBILE_WIDE.stem), stages, hold(rounded.last, MOBILE_WIDE.last))
 
 
-def features(image: Tensor, width: float, *, variant: str) -> Tensor:
+def features(image: Tensor, width: float, *, variant: str, small_input: str) -> Tensor:
     """The last map from `image` in [0, 1]: 1280, 1728 or 1432 channels by variant, times width."""
     channels = channels_at(variant, width)
-    stem_stride, *strides = small_input_strides((2, *STRIDES), shape_of(image))
+    stem_stride, *strides = small_input_strides((2, *STRIDES), shape_of(image), small_input)
     x = conv_norm(image, channels.stem, 3, name="stem", stride=stem_stride, activation="relu6")
     stages = zip(VARIANTS[variant].blocks, channels.stages, strides, strict=True)
     for number, (blocks, outward, first_stride) in enumerate(stages, start=1):
@@ -131,6 +131,7 @@ ARCHITECTURE = Architecture(
             choices=tuple(VARIANTS),
         ),
         dropout_option(0.0, "paper: none"),
+        SMALL_INPUT,
     ),
     published=(
         Published(1.0, 224, 320, 4.1, 74.6, {"variant": "mobile"}),

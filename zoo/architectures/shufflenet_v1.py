@@ -17,7 +17,7 @@ from zoo import layers
 from zoo.blocks.convolution import conv_norm, depthwise_norm
 from zoo.blocks.grouped import grouped_conv_norm
 from zoo.blocks.rounding import small_input_strides
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, channels_of, shape_of
 
 
@@ -83,9 +83,9 @@ def unit(
     return layers.relu(layers.add([x, y], name=f"{name}_add"), name=f"{name}_relu")
 
 
-def features(image: Tensor, width: float, form: str, *, groups: int, shuffle: bool) -> Tensor:
+def features(image: Tensor, width: float, form: str, *, groups: int, shuffle: bool, small_input: str) -> Tensor:
     """The last map from `image` in [0, 1]: 960 channels at width 1 with 3 groups."""
-    stem_stride, pool_stride, *strides = small_input_strides((2, 2, 2, 2, 2), shape_of(image))
+    stem_stride, pool_stride, *strides = small_input_strides((2, 2, 2, 2, 2), shape_of(image), small_input)
     stem = stem_channels(width, groups)
     x = conv_norm(image, stem, 3, name="stem", stride=stem_stride, activation="relu", epsilon=EPSILON)
     if pool_stride == 2:
@@ -118,6 +118,7 @@ ARCHITECTURE = Architecture(
         Option("groups", 3, "Groups of the 1x1 convolutions; more groups allow more channels", choices=(3, 1, 2, 4, 8)),
         Option("shuffle", True, "Shuffle channels between the grouped convolutions; without, the groups never mix"),
         dropout_option(0.0, "authors' code: none"),
+        SMALL_INPUT,
     ),
     published=(
         Published(0.5, 224, 38, 0.7, 57.3, {"groups": 3}),

@@ -14,7 +14,7 @@ from zoo import layers
 from zoo.blocks.convolution import conv_norm
 from zoo.blocks.rounding import small_input_strides
 from zoo.blocks.split_shuffle import split_shuffle_unit
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, channels_of, shape_of
 
 
@@ -46,13 +46,13 @@ def stage2_channels(width: float) -> int:
     return min([channels, *(count for row, count in STAGE2_CHANNELS.items() if row > width)])
 
 
-def features(image: Tensor, width: float, *, shuffle: bool) -> Tensor:
+def features(image: Tensor, width: float, *, shuffle: bool, small_input: str) -> Tensor:
     """The last map from `image` in [0, 1]: 1024 channels, 2048 from width 2 on. The stem keeps 24 at every width.
 
     Below width 0.5 the two fixed ends dominate: width shrinks the stages, and the weights of the last convolution
     only in proportion to its input.
     """
-    stem_stride, pool_stride, *strides = small_input_strides((2, 2, 2, 2, 2), shape_of(image))
+    stem_stride, pool_stride, *strides = small_input_strides((2, 2, 2, 2, 2), shape_of(image), small_input)
     x = conv_norm(image, STEM, 3, name="stem", stride=stem_stride, activation="relu", epsilon=EPSILON)
     if pool_stride == 2:
         x = layers.max_pool(x, 3, stride=2, name="stem_pool")
@@ -83,6 +83,7 @@ ARCHITECTURE = Architecture(
     options=(
         dropout_option(0.0, "official code: 0.2 at width 2.0, none below"),
         Option("shuffle", True, "Shuffle channels behind every unit; without, the halves of a stage never mix"),
+        SMALL_INPUT,
     ),
     published=(
         Published(0.5, 224, 41, 1.4, 61.1),

@@ -13,7 +13,7 @@ from zoo import layers
 from zoo.blocks.convolution import conv_norm
 from zoo.blocks.rounding import small_input_strides
 from zoo.blocks.split_shuffle import split_shuffle_unit
-from zoo.declaration import Architecture, Option, Published, dropout_option
+from zoo.declaration import SMALL_INPUT, Architecture, Option, Published, dropout_option
 from zoo.layers import Tensor, shape_of
 
 
@@ -35,12 +35,12 @@ KERNEL = 5
 EPSILON = 1e-5
 
 
-def features(image: Tensor, width: float, *, variant: str) -> Tensor:
+def features(image: Tensor, width: float, *, variant: str, small_input: str) -> Tensor:
     """The last map from `image` in [0, 1]. Width scales the stages to multiples of 4, as halves must stay even; stem
     and last convolution keep their channels, as ShuffleNetV2's do.
     """
     table = VARIANTS[variant]
-    stem_stride, pool_stride, *strides = small_input_strides((2, 2, 2, 2, 2), shape_of(image))
+    stem_stride, pool_stride, *strides = small_input_strides((2, 2, 2, 2, 2), shape_of(image), small_input)
     x = conv_norm(image, table.stem, 3, name="stem", stride=stem_stride, activation="relu", epsilon=EPSILON)
     if pool_stride == 2:
         x = layers.max_pool(x, 3, stride=2, name="stem_pool")
@@ -80,6 +80,7 @@ ARCHITECTURE = Architecture(
             choices=("49", "146", "535"),
         ),
         dropout_option(0.0, "paper: none mentioned"),
+        SMALL_INPUT,
     ),
     published=(
         Published(mega_macs=49, options={"variant": "49"}, note="named so; its table costs 51.2, not reproducible"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from zoo.arithmetic import Shape
+
+ALL_STRIDES, TINY = 128, 64  # pixels: from the first on no stride is left out, below the second two are
 
 
 def make_divisible(channels: float, divisor: int = 8, minimum: int | None = None) -> int:
@@ -28,24 +31,30 @@ def scaled(channels: int, width: float, divisor: int = 8) -> int:
     return result
 
 
+def below(side: Any, limit: int) -> bool:
+    """Whether the smaller end of `side`, pixels or (height, width), is below `limit`; False for what is no side."""
+    sides = side if isinstance(side, list | tuple) else (side,)
+    return all(isinstance(one, int) for one in sides) and min(sides, default=limit) < limit
+
+
 def is_small(shape: Shape) -> bool:
     """True when the smaller side of an input, (height, width, channels), is below 64 pixels.
 
     There the networks from before the mobile ones take a form of their own, as their authors did for CIFAR.
     """
-    return min(shape[0], shape[1]) < 64
+    return below(shape[:2], TINY)
 
 
-def small_input_strides(strides: Sequence[int], shape: Shape) -> tuple[int, ...]:
+def small_input_strides(strides: Sequence[int], shape: Shape, rule: str = "fitted") -> tuple[int, ...]:
     """The table's `strides` for an input of `shape`, (height, width, channels).
 
-    The papers' networks divide the side by 32, which leaves nothing of a small image. By its smaller side: from 128
-    on all strides stay; from 64 on the first stride 2 becomes 1 (16 in total); below, the first two do (8 in total).
-    A pooling layer whose stride becomes 1 is left out by its architecture. Weights do not change, only map sizes. A
-    house rule.
+    The papers' networks divide the side by 32, which leaves little of a small image. `fitted`, a house rule, goes by
+    the smaller side: from 128 on all strides stay; from 64 on the first stride 2 becomes 1 (16 in total); below, the
+    first two do (8 in total). A pooling layer whose stride becomes 1 is left out by its architecture. Weights do not
+    change, only map sizes. `paper` leaves all strides as they are.
     """
     side = min(shape[0], shape[1])
-    spare = 0 if side >= 128 else 1 if side >= 64 else 2
+    spare = 0 if rule == "paper" or side >= ALL_STRIDES else 1 if side >= TINY else 2
     result = []
     for stride in strides:
         if stride == 2 and spare:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from zoo.declaration import Architecture
+from zoo.blocks.rounding import ALL_STRIDES
+from zoo.declaration import SMALL_INPUT, Architecture
 
 Colours = tuple[float, float, float]  # red, green, blue
 
@@ -27,8 +28,8 @@ KINDS = {
     "input": "normalization",
 }
 
-# Options that act only while training, so that published weights fit whatever they are.
-TRAINING_ONLY = ("dropout", "drop_connect")
+# Options that act only while training or change the size of maps alone: published weights fit whatever they are.
+WITHOUT_WEIGHTS = ("dropout", "drop_connect", SMALL_INPUT.name)
 
 
 class Affine(NamedTuple):
@@ -129,7 +130,7 @@ class Weights:
                     raise ValueError(
                         f"keras.applications has no {family.name} {value}; weights exist for {', '.join(self.variants)}"
                     )
-            elif option.name not in TRAINING_ONLY and value != option.default:
+            elif option.name not in WITHOUT_WEIGHTS and value != option.default:
                 raise ValueError(
                     f"{option.name} {value} is not what published weights of {family.name} were trained with; "
                     f"leave it at {option.default}"
@@ -138,13 +139,18 @@ class Weights:
             raise ValueError(f"keras.applications has {family.name} at width 1 only; received {width:g}")
         return settled
 
-    def check_sides(self, sides: tuple[int, int], classifier: bool) -> None:
-        """Raises: ValueError when published weights cannot be used at this height and width."""
+    def check_sides(self, sides: tuple[int, int], classifier: bool, options: Mapping[str, Any]) -> None:
+        """Raises: ValueError when published weights cannot be used at this height and width; `options` are settled."""
         shown = "x".join(map(str, sides))
         if classifier and self.classifier_side is not None and sides != (self.classifier_side,) * 2:
             raise ValueError(
                 f"the classifier of {self.family} reads the whole map, so its weights fit "
                 f"{self.classifier_side} pixels only; received {shown}"
+            )
+        if classifier and min(sides) < ALL_STRIDES and options.get(SMALL_INPUT.name) == "fitted":
+            raise ValueError(
+                f"below {ALL_STRIDES} pixels {self.family} leaves out strides that its published classifier was "
+                f"trained with; set {SMALL_INPUT.name} to paper; received {shown}"
             )
         if min(sides) < self.smallest_side:
             raise ValueError(

@@ -27,7 +27,7 @@ class Reference:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     width: float = 1.0
     options: Mapping[str, Any] = field(default_factory=dict)
-    resolution: int = 128  # the smallest at which no stride is left out here
+    resolution: int = 128  # the smallest at which no stride is left out here unless asked
     classes: int = 7
 
     @property
@@ -138,7 +138,8 @@ def mobilenet_v1(width: float, resolution: int) -> Reference:
 
 def mobilenet_v2(width: float, resolution: int) -> Reference:
     """MobileNetV2 of one width."""
-    return Reference("mobilenet_v2", "MobileNetV2", "mobilenet_v2", {"alpha": width}, width, {}, resolution)
+    options = {"small_input": "paper"} if resolution < 128 else {}
+    return Reference("mobilenet_v2", "MobileNetV2", "mobilenet_v2", {"alpha": width}, width, options, resolution)
 
 
 def mobilenet_v3(variant: str, width: float, resolution: int) -> Reference:
@@ -172,6 +173,7 @@ def others(*, xception: int, nasnet: int, resnet: int, vgg: int) -> list[Referen
 SMALLEST = [
     mobilenet_v1(0.25, 128),
     mobilenet_v2(0.35, 128),
+    mobilenet_v2(0.35, 96),
     mobilenet_v3("small", 0.75, 128),
     mobilenet_v3("small_minimalistic", 1.0, 128),
     efficientnet("b0", 128),
