@@ -149,13 +149,13 @@ def test_dropout_owns_a_generator_that_can_be_reset(name):
     np.testing.assert_array_equal(model(image, training=True).numpy(), first)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_one_step_moves_every_weight(name):
+def one_step_moves_every_weight(name, request):
     from zoo.keras import keras, tf
 
+    keras.backend.clear_session()
     keras.utils.set_random_seed(3)
-    request = small(name, **({"dropout": 0.0} if zoo.architecture(name).option("dropout") else {}))
-    model = zoo.build(name, **request)
+    without = {option: 0.0 for option in ("dropout", "drop_connect") if zoo.architecture(name).option(option)}
+    model = zoo.build(name, **{**request, **without})
     image = tf.constant(np.random.default_rng(0).random((8, *model.input_shape[1:]), dtype="float32"))
     with tf.GradientTape() as tape:
         logits = model(image, training=True)
@@ -165,6 +165,17 @@ def test_one_step_moves_every_weight(name):
         assert gradient is not None, weight.name
         assert np.isfinite(gradient.numpy()).all(), weight.name
         assert np.abs(gradient.numpy()).max() > 0, weight.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_step_moves_every_weight(name):
+    one_step_moves_every_weight(name, small(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), EVERY_VARIANT)
+def test_one_step_moves_every_weight_of_the_published_design(name, options):
+    one_step_moves_every_weight(name, options)
 
 
 @settings(deadline=None, max_examples=60)
