@@ -13,7 +13,7 @@ Two things are rewritten, wherever they stand in a model:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -51,12 +51,29 @@ def deploy(model: keras.Model) -> keras.Model:
     return plan.build() if rewritten else model
 
 
-def _join_groups(plan: Plan, end: Call) -> bool:
-    """NAME_slice1, NAME_group1_conv, ... NAME_concat to NAME_conv."""
+def split_groups(plan: Plan) -> Iterator[list[list[Call]]]:
+    """Groups that train as slices: for each grouped convolution its branches of slice, convolution and what follows."""
+    for call in plan.calls.values():
+        branches = _branches(plan, call) if call.kind == "Concatenate" else []
+        if branches:
+            yield branches
+
+
+def _branches(plan: Plan, end: Call) -> list[list[Call]]:
+    """The branches that end in a concatenation; empty when they are not the groups of one convolution."""
     stem = end.name.removesuffix("_concat")
     branches = [_branch(plan, source, f"{stem}_group{number}_") for number, source in enumerate(end.inputs, start=1)]
     if stem == end.name or len(branches) < 2 or not all(branches) or not _alike(plan, branches):
+        return []
+    return branches
+
+
+def _join_groups(plan: Plan, end: Call) -> bool:
+    """NAME_slice1, NAME_group1_conv, ... NAME_concat to NAME_conv."""
+    branches = _branches(plan, end)
+    if not branches:
         return False
+    stem = end.name.removesuffix("_concat")
     parts = [branch[1:] for branch in branches]
     first, *behind = parts[0]
     config = {**first.config, "filters": end.channels, "groups": len(parts)}

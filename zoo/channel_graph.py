@@ -1,0 +1,260 @@
+"""Which channels of a model must be cut together, and which may not be cut at all.
+
+Every layer that makes channels of its own gives each of them a number, an *atom*; all others hand atoms on by the rule
+their class has in `zoo/rules.py`. Atoms that meet (in an addition, in the gate of a squeeze-and-excitation, in the
+blocks of a grouped convolution, under one layer called twice) are tied and form a *unit*: the smallest thing that can
+be removed. Atoms that reach an answer, a layer without a rule or one that mixes channels are locked, with the reason.
+
+So that a network keeps its operators, three more ties: a shuffle of g groups keeps or loses the same place in every
+group and stays a shuffle, a grouped convolution keeps equally many channels in every group, trained in slices or not.
+
+Source: the graph of dependencies as in DepGraph (arXiv:2301.12900), here by channel and not by layer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from zoo.deploy import split_groups
+from zoo.plans import Plan
+from zoo.read_model import calls
+from zoo.rules import channel_rule
+
+if TYPE_CHECKING:
+    from zoo.keras import keras
+
+MAKERS = ("fresh", "grouped")
+IMAGE, ANSWER = "it is the image", "it is an answer of the model"
+
+
+@dataclass(frozen=True)
+class Site:
+    """One call of a layer: `reads` has the atoms of every input, `writes` those of its output, in channel order.
+
+    `known` is false for a layer without a rule, whose channels stay as they are. `first` is the name of the site that
+    called the same layer before, empty for the first one.
+    """
+
+    name: str
+    kind: str
+    layer: Any = field(repr=False)
+    node: Any = field(repr=False)
+    reads: tuple[np.ndarray, ...] = field(repr=False)
+    writes: np.ndarray = field(repr=False)
+    word: str
+    known: bool = True
+    first: str = ""
+
+    @property
+    def makes(self) -> bool:
+        """Whether its output channels are its own, each with a filter."""
+        return self.known and self.word in MAKERS
+
+
+@dataclass
+class ChannelGraph:
+    """The units of a functional model. `units[atom]` is the atom's unit; `locked` gives the reason by unit."""
+
+    model: Any
+    sites: dict[str, Site]
+    tensors: dict[int, np.ndarray]
+    units: np.ndarray
+    locked: dict[int, str]
+
+    @classmethod
+    def of(cls, model: keras.Model) -> ChannelGraph:
+        """The graph of a functional model, nested models laid open.
+
+        Raises: ValueError for a model that is not functional.
+        """
+        if not getattr(model, "_is_graph_network", False):
+            raise ValueError(f"model {model.name} is not functional; its channels cannot be followed")
+        return _Reader(model).read()
+
+    @property
+    def free(self) -> np.ndarray:
+        """The units that may be removed, in order."""
+        return np.setdiff1d(np.unique(self.units), np.fromiter(self.locked, int, len(self.locked)))
+
+    @property
+    def makers(self) -> list[Site]:
+        """The sites whose layers have a filter per output channel, each layer once."""
+        return [site for site in self.sites.values() if site.makes and not site.first]
+
+    def outputs_of(self, name: str) -> np.ndarray:
+        """The unit behind every output channel of a site."""
+        return self.units[self.sites[name].writes]
+
+    def inputs_of(self, name: str, place: int = 0) -> np.ndarray:
+        """The unit behind every channel of a site's input."""
+        return self.units[self.sites[name].reads[place]]
+
+    def groups(self) -> list[np.ndarray]:
+        """Free units that are made by the same layers, as one array each: what may be ranked against each other."""
+        found: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for unit, makers in self.made_by().items():
+            found[makers].append(unit)
+        return [np.array(sorted(units)) for units in found.values()]
+
+    def made_by(self) -> dict[int, tuple[str, ...]]:
+        """For every free unit the layers that make it."""
+        found: dict[int, list[str]] = defaultdict(list)
+        free = set(self.free.tolist())
+        for site in self.makers:
+            for unit in np.unique(self.units[site.writes]).tolist():
+                if unit in free:
+                    found[unit].append(site.name)
+        return {unit: tuple(names) for unit, names in sorted(found.items())}
+
+    def barriers(self) -> dict[str, int]:
+        """Reason -> number of units that it locks."""
+        found: dict[str, int] = defaultdict(int)
+        for reason in self.locked.values():
+            found[reason] += 1
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+class _Reader:
+    """Walks the model once, hands out atoms, and notes ties and locks."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.atoms = model, 0
+        self.sites: dict[str, Site] = {}
+        self.tensors: dict[int, np.ndarray] = {}
+        self.ties: list[tuple[np.ndarray, np.ndarray]] = []
+        self.locks: list[tuple[np.ndarray, str]] = []
+        self.called: dict[int, str] = {}
+
+    def read(self) -> ChannelGraph:
+        for tensor in self.model.inputs:
+            self.tensors[id(tensor)] = self._fresh(int(tensor.shape[-1]))
+            self.locks.append((self.tensors[id(tensor)], IMAGE))
+        self._walk(self.model, "")
+        for tensor in self.model.outputs:
+            self.locks.append((self.tensors[id(tensor)], ANSWER))
+        self._tie_split_groups()
+        pairs = [np.stack(pair) for pair in self.ties] or [np.zeros((2, 0), int)]
+        rows, columns = np.concatenate(pairs, axis=1)
+        joined = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(self.atoms, self.atoms))
+        units = connected_components(joined, directed=False)[1]
+        locked: dict[int, str] = {}
+        for atoms, reason in self.locks:
+            for unit in np.unique(units[atoms]).tolist():
+                locked.setdefault(unit, reason)
+        return ChannelGraph(self.model, self.sites, self.tensors, units, locked)
+
+    def _fresh(self, count: int) -> np.ndarray:
+        self.atoms += count
+        return np.arange(self.atoms - count, self.atoms)
+
+    def _tie(self, one: np.ndarray, other: np.ndarray) -> None:
+        self.ties.append((one, other))
+
+    def _walk(self, model: Any, prefix: str) -> None:
+        for node in calls(model):
+            layer, outputs = node.layer, _flat(node.outputs)
+            if hasattr(layer, "_nodes_by_depth"):
+                for outer, inner in zip(node.keras_inputs, layer.inputs, strict=True):
+                    self.tensors[id(inner)] = self.tensors[id(outer)]
+                self._walk(layer, f"{prefix}{layer.name}/")
+                for outer, inner in zip(outputs, layer.outputs, strict=True):
+                    self.tensors[id(outer)] = self.tensors[id(inner)]
+                continue
+            site = self._site(node, prefix + layer.name)
+            self.sites[site.name] = site
+            for tensor in outputs:
+                if id(tensor) not in self.tensors:
+                    self.tensors[id(tensor)] = site.writes
+
+    def _site(self, node: Any, name: str) -> Site:
+        layer, outputs = node.layer, _flat(node.outputs)
+        kind, config = type(layer).__name__, layer.get_config()
+        reads = tuple(self.tensors[id(tensor)] for tensor in node.keras_inputs)
+        first = self.called.setdefault(id(layer), name)
+        if first != name or name in self.sites:
+            name = f"{name}:{sum(one.layer is layer for one in self.sites.values()) + 1}"
+        else:
+            first = ""
+        rule = channel_rule(kind, config)
+        word, writes = rule.word, None
+        last_axis = config.get("data_format", "channels_last") == "channels_last"
+        if last_axis and len(outputs) == 1:
+            writes = self._written(rule, kind, config, reads, node)
+        if writes is None:
+            word = "barrier"
+            for atoms in reads:
+                self.locks.append((atoms, f"it enters {name}, a {kind}, which does not say what it does to channels"))
+            made = [self._fresh(int(tensor.shape[-1] or 1)) for tensor in outputs]
+            for tensor, atoms in zip(outputs, made, strict=True):
+                self.locks.append((atoms, f"{name}, a {kind}, makes it"))
+                self.tensors[id(tensor)] = atoms
+            writes = made[0]
+        site = Site(name, kind, layer, node, reads, writes, word, word != "barrier", first)
+        if first:
+            before = self.sites[first]
+            for mine, theirs in zip((*reads, writes), (*before.reads, before.writes), strict=True):
+                self._tie(mine, theirs)
+        return site
+
+    def _written(
+        self, rule: Any, kind: str, config: dict[str, Any], reads: tuple[np.ndarray, ...], node: Any
+    ) -> np.ndarray | None:
+        """The atoms of the output; None for a barrier."""
+        shapes = [tuple(tensor.shape[1:]) for tensor in node.keras_inputs]
+        made = tuple(node.outputs.shape[1:])
+        if rule.word == "fresh":
+            return self._fresh(int(made[-1])) if len(made) in (1, 3) else None
+        if rule.word == "grouped":
+            writes = self._fresh(int(made[-1]))
+            self._tie_blocks(reads[0].reshape(config["groups"], -1))
+            self._tie_blocks(writes.reshape(config["groups"], -1))
+            return writes
+        if rule.word == "pass" or (kind == "Reshape" and _only_ones(shapes[0], made)):
+            return reads[0] if made[-1] == shapes[0][-1] else None
+        if rule.word == "union":
+            if len({len(atoms) for atoms in reads}) > 1:
+                return None  # a map of one channel spread over many
+            for atoms in reads[1:]:
+                self._tie(reads[0], atoms)
+            return reads[0]
+        if rule.word == "concat":
+            axis = config.get("axis", -1)
+            return np.concatenate(reads) if axis in (-1, len(made)) else None
+        if rule.word in ("slice", "permute", "repeat"):
+            if any(side is None for side in shapes[0]):
+                return None
+            if rule.word == "permute":
+                self._tie_blocks(reads[0].reshape(config["groups"], -1))
+            return reads[0][rule.source(config, shapes[0])]
+        return None
+
+    def _tie_blocks(self, blocks: np.ndarray) -> None:
+        for block in blocks[1:]:
+            self._tie(blocks[0], block)
+
+    def _tie_split_groups(self) -> None:
+        """Groups trained as slices, convolutions and a concatenation keep equally many channels each, in and out."""
+        plan = Plan.of(self.model)
+        for branches in split_groups(plan) if plan else ():
+            first = self.sites[branches[0][1].name]
+            for branch in branches[1:]:
+                site = self.sites[branch[1].name]
+                self._tie(first.reads[0], site.reads[0])
+                self._tie(first.writes, site.writes)
+
+
+def _only_ones(before: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether a reshape adds or takes away axes of 1 in front of the channels."""
+    return None not in (*before, *after) and before[-1] == after[-1] and prod(before[:-1]) == prod(after[:-1]) == 1
+
+
+def _flat(outputs: Any) -> list[Any]:
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]

@@ -1,0 +1,201 @@
+"""Removes channels from a model: a smaller model with the kept weights, and equal answers up to what was removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo.channel_graph import ChannelGraph, Site
+
+if TYPE_CHECKING:
+    from zoo.keras import keras
+
+Config = dict[str, Any]
+Arrays = list[np.ndarray]
+Mask = np.ndarray
+Slicer = Callable[[Config, Arrays, Mask, Mask], tuple[Config, Arrays]]
+
+
+def cut(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
+    """A new model without the units `removed`; the graph's own model stays as it is.
+
+    Raises: ValueError for a unit that is locked, with the reason, and for a cut that leaves a layer without channels.
+    """
+    from zoo.keras import keras
+
+    kept = kept_atoms(graph, removed)
+    made: dict[int, Any] = {}
+    tensors: dict[int, Any] = {}
+    images = []
+    for tensor in graph.model.inputs:
+        config = tensor.node.layer.get_config()
+        image = keras.Input(batch_shape=config["batch_input_shape"], name=config["name"], dtype=config["dtype"])
+        images.append(image)
+        tensors[id(tensor)] = image
+    _build(graph, graph.model, tensors, made, kept, "")
+    answers = [tensors[id(tensor)] for tensor in graph.model.outputs]
+    return keras.Model(_one(images), _one(answers), name=graph.model.name)
+
+
+def masked(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
+    """A copy of the model in its full size that reads nothing from the units `removed`: what `cut` must agree with."""
+    from zoo.cloning import clone
+
+    gone = ~kept_atoms(graph, removed)
+    copy = clone(graph.model)
+    layers = dict(zip(map(id, _layers(graph.model)), _layers(copy), strict=True))
+    for site in graph.makers:
+        if site.layer.weights:
+            layer = layers[id(site.layer)]
+            weights = layer.get_weights()
+            weights[0] = _silenced(site, weights[0].copy(), gone[site.reads[0]])
+            layer.set_weights(weights)
+    return copy
+
+
+def kept_atoms(graph: ChannelGraph, removed: Iterable[int]) -> np.ndarray:
+    """For every atom whether it stays. Raises: ValueError as `cut`."""
+    wanted = np.unique(np.fromiter(removed, int))
+    for unit in wanted.tolist():
+        if unit in graph.locked:
+            raise ValueError(f"unit {unit} cannot be removed: {graph.locked[unit]}")
+    if len(wanted) and (wanted.min() < 0 or wanted.max() > graph.units.max()):
+        raise ValueError(f"the model has units 0 to {graph.units.max()}; received {wanted.min()} to {wanted.max()}")
+    kept = ~np.isin(graph.units, wanted)
+    for site in graph.sites.values():
+        if not kept[site.writes].any():
+            raise ValueError(f"the cut leaves layer {site.name} without a channel; keep at least one")
+    return kept
+
+
+def _build(
+    graph: ChannelGraph, model: Any, tensors: dict[int, Any], made: dict[int, Any], kept: np.ndarray, prefix: str
+) -> None:
+    from zoo.read_model import calls
+
+    by_node = {id(site.node): site for site in graph.sites.values()}
+    for node in calls(model):
+        layer = node.layer
+        outputs = node.outputs if isinstance(node.outputs, list | tuple) else [node.outputs]
+        if hasattr(layer, "_nodes_by_depth"):
+            for outer, inner in zip(node.keras_inputs, layer.inputs, strict=True):
+                tensors[id(inner)] = tensors[id(outer)]
+            _build(graph, layer, tensors, made, kept, f"{prefix}{layer.name}_")
+            for outer, inner in zip(outputs, layer.outputs, strict=True):
+                tensors[id(outer)] = tensors[id(inner)]
+            continue
+        site = by_node[id(node)]
+        weights: Arrays | None = None
+        if id(layer) not in made:
+            made[id(layer)], weights = _smaller(site, kept, prefix + layer.name)
+        new = made[id(layer)]
+        arguments, named = node.map_arguments(
+            {str(id(tensor)): [tensors[id(tensor)]] * len(node.keras_inputs) for tensor in node.keras_inputs}
+        )
+        answers = new(*arguments, **named)
+        if weights is not None:
+            new.set_weights(weights)
+        for tensor, answer in zip(outputs, answers if isinstance(answers, list | tuple) else [answers], strict=True):
+            tensors[id(tensor)] = answer
+
+
+def _smaller(site: Site, kept: np.ndarray, name: str) -> tuple[Any, Arrays]:
+    """The layer for the kept channels, not yet called, and its weights."""
+    config, weights = site.layer.get_config(), site.layer.get_weights()
+    if site.known:
+        into, out = kept[site.reads[0]], kept[site.writes]
+        if not (into.all() and out.all()):
+            config, weights = SLICERS.get(site.kind, _pass)(config, weights, into, out)
+    return type(site.layer).from_config({**config, "name": name}), weights
+
+
+def _silenced(site: Site, kernel: np.ndarray, gone: Mask) -> np.ndarray:
+    """The kernel without what it reads from the inputs that are gone."""
+    if site.kind == "Dense":
+        kernel[gone] = 0
+    elif site.kind == "Conv2DTranspose":
+        kernel[..., gone] = 0
+    elif site.word == "grouped":
+        rows, columns = kernel.shape[2], kernel.shape[3]
+        groups = len(gone) // rows
+        for group in range(groups):
+            out = slice(group * columns // groups, (group + 1) * columns // groups)
+            kernel[:, :, gone[group * rows : (group + 1) * rows], out] = 0
+    else:
+        kernel[:, :, gone] = 0
+    return kernel
+
+
+def _pass(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
+    """A layer that treats channels by themselves: whatever it keeps per channel lies in the last axis."""
+    return config, [array[..., into] if array.shape[-1] == len(into) else array for array in weights]
+
+
+def _conv(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
+    kernel, *bias = weights
+    groups = config.get("groups", 1)
+    rows = into.reshape(groups, -1)[0]  # every group keeps the same places
+    return {**config, "filters": int(out.sum())}, [kernel[:, :, rows][..., out], *(array[out] for array in bias)]
+
+
+def _depthwise(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
+    kernel, *bias = weights
+    return config, [kernel[:, :, into], *(array[out] for array in bias)]
+
+
+def _separable(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
+    depthwise, pointwise, *bias = weights
+    hidden = np.repeat(into, depthwise.shape[-1])
+    return {**config, "filters": int(out.sum())}, [
+        depthwise[:, :, into], pointwise[:, :, hidden][..., out], *(array[out] for array in bias)
+    ]  # fmt: skip
+
+
+def _transposed(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
+    kernel, *bias = weights
+    return {**config, "filters": int(out.sum())}, [kernel[:, :, out][..., into], *(array[out] for array in bias)]
+
+
+def _dense(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
+    kernel, *bias = weights
+    return {**config, "units": int(out.sum())}, [kernel[into][:, out], *(array[out] for array in bias)]
+
+
+def _slice(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
+    start = int(into[: config["start"]].sum())
+    return {**config, "start": start, "stop": start + int(out.sum())}, weights
+
+
+def _gather(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
+    places = np.cumsum(into) - 1
+    indices = [int(places[index]) for index, stays in zip(config["indices"], out, strict=True) if stays]
+    return {**config, "indices": indices}, weights
+
+
+def _reshape(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
+    return {**config, "target_shape": (*config["target_shape"][:-1], int(out.sum()))}, weights
+
+
+SLICERS: dict[str, Slicer] = {
+    "Conv2D": _conv,
+    "DepthwiseConv2D": _depthwise,
+    "SeparableConv2D": _separable,
+    "Conv2DTranspose": _transposed,
+    "Dense": _dense,
+    "ChannelSlice": _slice,
+    "ChannelGather": _gather,
+    "Reshape": _reshape,
+}
+
+
+def _layers(model: Any) -> list[Any]:
+    """All layers, those of nested models in their place."""
+    return [
+        one for layer in model.layers for one in (_layers(layer) if hasattr(layer, "_nodes_by_depth") else [layer])
+    ]
+
+
+def _one(tensors: list[Any]) -> Any:
+    return tensors[0] if len(tensors) == 1 else tensors
