@@ -26,13 +26,15 @@ from scipy.sparse.csgraph import connected_components
 from zoo.deploy import split_groups
 from zoo.plans import Plan
 from zoo.read_model import calls
-from zoo.rules import channel_rule
+from zoo.rules import BARRIER, RULES, channel_rule, mixes_channels
 
 if TYPE_CHECKING:
     from zoo.keras import keras
 
 MAKERS = ("fresh", "grouped")
 IMAGE, ANSWER = "it is the image", "it is an answer of the model"
+# Configured with numbers of channels, so that one layer called twice must keep the same ones each time.
+SIZED = ("Reshape", "ChannelSlice", "ChannelGather")
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class _Reader:
 
     def read(self) -> ChannelGraph:
         for tensor in self.model.inputs:
-            self.tensors[id(tensor)] = self._fresh(int(tensor.shape[-1]))
+            self.tensors[id(tensor)] = self._fresh(_width(tensor))
             self.locks.append((self.tensors[id(tensor)], IMAGE))
         self._walk(self.model, "")
         for tensor in self.model.outputs:
@@ -178,12 +180,11 @@ class _Reader:
         layer, outputs = node.layer, _flat(node.outputs)
         kind, config = type(layer).__name__, layer.get_config()
         reads = tuple(self.tensors[id(tensor)] for tensor in node.keras_inputs)
-        first = self.called.setdefault(id(layer), name)
-        if first != name or name in self.sites:
+        first = self.called.get(id(layer), "")
+        if first:
             name = f"{name}:{sum(one.layer is layer for one in self.sites.values()) + 1}"
-        else:
-            first = ""
-        rule = channel_rule(kind, config)
+        self.called.setdefault(id(layer), name)
+        rule = channel_rule(kind, config) if _from_vocabulary(layer) else BARRIER
         word, writes = rule.word, None
         last_axis = config.get("data_format", "channels_last") == "channels_last"
         if last_axis and len(outputs) == 1:
@@ -192,16 +193,21 @@ class _Reader:
             word = "barrier"
             for atoms in reads:
                 self.locks.append((atoms, f"it enters {name}, a {kind}, which does not say what it does to channels"))
-            made = [self._fresh(int(tensor.shape[-1] or 1)) for tensor in outputs]
+            made = [self._fresh(_width(tensor)) for tensor in outputs]
             for tensor, atoms in zip(outputs, made, strict=True):
                 self.locks.append((atoms, f"{name}, a {kind}, makes it"))
                 self.tensors[id(tensor)] = atoms
             writes = made[0]
+        elif word == "barrier":
+            word = "pass"  # a reshape that only adds or takes away axes of 1
+        elif word in MAKERS and mixes_channels(config):
+            self.locks.append((writes, f"{name} ends in {config['activation']}, which mixes its channels"))
         site = Site(name, kind, layer, node, reads, writes, word, word != "barrier", first)
-        if first:
+        if first and (layer.weights or kind in SIZED):
             before = self.sites[first]
-            for mine, theirs in zip((*reads, writes), (*before.reads, before.writes), strict=True):
-                self._tie(mine, theirs)
+            for mine, theirs in zip((writes, *reads), (before.writes, *before.reads), strict=False):
+                both = min(len(mine), len(theirs))
+                self._tie(mine[:both], theirs[:both])
         return site
 
     def _written(
@@ -218,7 +224,7 @@ class _Reader:
             self._tie_blocks(writes.reshape(config["groups"], -1))
             return writes
         if rule.word == "pass" or (kind == "Reshape" and _only_ones(shapes[0], made)):
-            return reads[0] if made[-1] == shapes[0][-1] else None
+            return reads[0] if made[-1] == shapes[0][-1] and _by_channel(kind, config, len(made)) else None
         if rule.word == "union":
             if len({len(atoms) for atoms in reads}) > 1:
                 return None  # a map of one channel spread over many
@@ -229,7 +235,7 @@ class _Reader:
             axis = config.get("axis", -1)
             return np.concatenate(reads) if axis in (-1, len(made)) else None
         if rule.word in ("slice", "permute", "repeat"):
-            if any(side is None for side in shapes[0]):
+            if kind == "Flatten" and None in shapes[0]:
                 return None
             if rule.word == "permute":
                 self._tie_blocks(reads[0].reshape(config["groups"], -1))
@@ -249,6 +255,31 @@ class _Reader:
                 site = self.sites[branch[1].name]
                 self._tie(first.reads[0], site.reads[0])
                 self._tie(first.writes, site.writes)
+
+
+def _from_vocabulary(layer: Any) -> bool:
+    """Whether the layer is of the very class that the rules speak of, not only of its name."""
+    from zoo.keras_layers import layer_class
+
+    kind = type(layer).__name__
+    return kind in RULES and layer_class(kind) is type(layer)
+
+
+def _by_channel(kind: str, config: dict[str, Any], rank: int) -> bool:
+    """Whether a layer that passes channels on is configured to treat all of them alike."""
+    if kind == "BatchNormalization":
+        axis = config["axis"]
+        return (axis if isinstance(axis, int) else axis[-1]) in (-1, rank)
+    if kind == "Rescaling":
+        return np.ndim(config["scale"]) == np.ndim(config["offset"]) == 0
+    if kind == "Dropout":
+        return not config.get("noise_shape") or config["noise_shape"][-1] in (None, 1)
+    return True
+
+
+def _width(tensor: Any) -> int:
+    """The channels of a tensor; 1 where it has none or does not say."""
+    return int(tensor.shape[-1] or 1) if tensor.shape.rank else 1
 
 
 def _only_ones(before: Sequence[int], after: Sequence[int]) -> bool:

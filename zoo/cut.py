@@ -23,7 +23,7 @@ def cut(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
 
     Raises: ValueError for a unit that is locked, with the reason, and for a cut that leaves a layer without channels.
     """
-    from zoo.keras import keras
+    from zoo.keras import keras, tf
 
     kept = kept_atoms(graph, removed)
     made: dict[int, Any] = {}
@@ -34,9 +34,12 @@ def cut(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
         image = keras.Input(batch_shape=config["batch_input_shape"], name=config["name"], dtype=config["dtype"])
         images.append(image)
         tensors[id(tensor)] = image
-    _build(graph, graph.model, tensors, made, kept, "")
+    _build(graph, graph.model, tensors, made, kept, _names(graph.model))
     answers = [tensors[id(tensor)] for tensor in graph.model.outputs]
-    return keras.Model(_one(images), _one(answers), name=graph.model.name)
+    shaped = tf.nest.pack_sequence_as
+    return keras.Model(
+        shaped(graph.model._nested_inputs, images), shaped(graph.model._nested_outputs, answers), name=graph.model.name
+    )
 
 
 def masked(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
@@ -71,7 +74,12 @@ def kept_atoms(graph: ChannelGraph, removed: Iterable[int]) -> np.ndarray:
 
 
 def _build(
-    graph: ChannelGraph, model: Any, tensors: dict[int, Any], made: dict[int, Any], kept: np.ndarray, prefix: str
+    graph: ChannelGraph,
+    model: Any,
+    tensors: dict[int, Any],
+    made: dict[int, Any],
+    kept: np.ndarray,
+    names: dict[int, str],
 ) -> None:
     from zoo.read_model import calls
 
@@ -82,14 +90,14 @@ def _build(
         if hasattr(layer, "_nodes_by_depth"):
             for outer, inner in zip(node.keras_inputs, layer.inputs, strict=True):
                 tensors[id(inner)] = tensors[id(outer)]
-            _build(graph, layer, tensors, made, kept, f"{prefix}{layer.name}_")
+            _build(graph, layer, tensors, made, kept, names)
             for outer, inner in zip(outputs, layer.outputs, strict=True):
                 tensors[id(outer)] = tensors[id(inner)]
             continue
         site = by_node[id(node)]
         weights: Arrays | None = None
         if id(layer) not in made:
-            made[id(layer)], weights = _smaller(site, kept, prefix + layer.name)
+            made[id(layer)], weights = _smaller(site, kept, names[id(layer)])
         new = made[id(layer)]
         arguments, named = node.map_arguments(
             {str(id(tensor)): [tensors[id(tensor)]] * len(node.keras_inputs) for tensor in node.keras_inputs}
@@ -101,13 +109,19 @@ def _build(
             tensors[id(tensor)] = answer
 
 
-def _smaller(site: Site, kept: np.ndarray, name: str) -> tuple[Any, Arrays]:
-    """The layer for the kept channels, not yet called, and its weights."""
-    config, weights = site.layer.get_config(), site.layer.get_weights()
+def smaller_weights(site: Site, weights: Arrays, kept: Mask) -> tuple[Config, Arrays]:
+    """The configuration and the weights of a site's layer for the kept channels."""
+    config = site.layer.get_config()
     if site.known:
         into, out = kept[site.reads[0]], kept[site.writes]
         if not (into.all() and out.all()):
-            config, weights = SLICERS.get(site.kind, _pass)(config, weights, into, out)
+            return SLICERS.get(site.kind, _pass)(config, weights, into, out)
+    return config, weights
+
+
+def _smaller(site: Site, kept: Mask, name: str) -> tuple[Any, Arrays]:
+    """The layer for the kept channels, not yet called, and its weights."""
+    config, weights = smaller_weights(site, site.layer.get_weights(), kept)
     return type(site.layer).from_config({**config, "name": name}), weights
 
 
@@ -197,5 +211,19 @@ def _layers(model: Any) -> list[Any]:
     ]
 
 
-def _one(tensors: list[Any]) -> Any:
-    return tensors[0] if len(tensors) == 1 else tensors
+def _names(model: Any) -> dict[int, str]:
+    """A name for every layer by its id, no two alike: its own, in a nested model behind that of the model."""
+    found: dict[int, str] = {}
+    taken: set[str] = set()
+    waiting = [(model, "")]
+    for owner, prefix in waiting:
+        for layer in owner.layers:
+            name = prefix + layer.name
+            if hasattr(layer, "_nodes_by_depth"):
+                waiting.append((layer, f"{name}_"))
+            elif id(layer) not in found:
+                while name in taken:
+                    name += "_inner"
+                found[id(layer)] = name
+                taken.add(name)
+    return found

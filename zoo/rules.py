@@ -25,6 +25,11 @@ from zoo import arithmetic as a
 from zoo.arithmetic import Config, Facts, Shape, Shapes
 
 CHANNEL_WORDS = ("fresh", "grouped", "pass", "union", "concat", "slice", "permute", "repeat", "barrier")
+# What an activation by name may be without looking at more than one channel at a time.
+ELEMENTWISE = (
+    "elu", "exponential", "gelu", "hard_sigmoid", "hard_swish", "leaky_relu", "linear", "mish", "relu", "relu6", "selu",
+    "sigmoid", "silu", "softplus", "softsign", "swish", "tanh",
+)  # fmt: skip
 INT8_WORDS = ("default", "output", "fixed", "none", "no")
 
 
@@ -123,12 +128,17 @@ RULES: dict[str, Rule] = {
 def channel_rule(layer: str, config: Config) -> Channels:
     """The channel rule of one layer as configured; a layer without a row is a barrier.
 
-    A grouped convolution ties its channels together; a softmax mixes them, so losing one changes the others.
+    A grouped convolution ties its channels together; a softmax mixes them, so losing one changes the others. A layer
+    that makes channels keeps its word with a softmax inside: what it reads may go, what it makes may not.
     """
     if layer not in RULES:
         return BARRIER
     if layer == "Conv2D" and config.get("groups", 1) > 1:
         return GROUPED
-    if layer == "Activation" and config.get("activation") == "softmax":
-        return BARRIER
-    return RULES[layer].channels
+    channels = RULES[layer].channels
+    return BARRIER if channels.word != "fresh" and mixes_channels(config) else channels
+
+
+def mixes_channels(config: Config) -> bool:
+    """Whether the activation inside a layer is one that mixes channels, or may be: one we do not know."""
+    return (config.get("activation") or "linear") not in ELEMENTWISE

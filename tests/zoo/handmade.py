@@ -1,0 +1,282 @@
+"""Small functional models, one for every way channels travel; tests of channel graphs and of cuts share them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def image_of(channels: int = 3) -> Any:
+    from zoo.keras import keras
+
+    return keras.Input((6, 5, channels), name="image")
+
+
+def conv(x: Any, channels: int, name: str, **options: Any) -> Any:
+    """A convolution with a bias, normalised and activated."""
+    from zoo.keras import keras
+
+    x = keras.layers.Conv2D(channels, 3, padding="same", name=f"{name}_conv", **options)(x)
+    x = keras.layers.BatchNormalization(name=f"{name}_norm")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def classified(image: Any, x: Any) -> Any:
+    from zoo.keras import keras
+
+    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
+    return keras.Model(image, keras.layers.Dense(3, name="logits")(x), name="net")
+
+
+def around(make: Callable[[Any, Any], Any]) -> Callable[[], Any]:
+    """A model of 8 channels before `make(layers, x)`, 8 behind it, and a classifier."""
+
+    def build() -> Any:
+        from zoo.keras import keras
+
+        image = image_of()
+        x = make(keras.layers, conv(image, 8, "stem"))
+        return classified(image, conv(x, 8, "last"))
+
+    return build
+
+
+def squeeze_excite(layers: Any, x: Any) -> Any:
+    gate = layers.GlobalAveragePooling2D(name="se_pool")(x)
+    gate = layers.Dense(4, activation="relu", name="se_reduce")(gate)
+    gate = layers.Dense(8, activation="sigmoid", name="se_expand")(gate)
+    return layers.Multiply(name="se_gate")([x, layers.Reshape((1, 1, 8), name="se_map")(gate)])
+
+
+def there_and_back(layers: Any, x: Any) -> Any:
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Reshape((1, 1, 8), name="to_map")(x)
+    return layers.Reshape((1, 1, -1), name="again")(x)
+
+
+def called_twice(layers: Any, x: Any) -> Any:
+    shared = layers.Conv2D(8, 3, padding="same", activation="relu", name="shared")
+    return shared(shared(x))
+
+
+def slice_called_twice(layers: Any, x: Any) -> Any:
+    from zoo.keras_layers import ChannelSlice
+
+    part = ChannelSlice(2, 6, name="part")
+    return layers.Concatenate(name="join")([part(x), part(conv(x, 10, "wide"))])
+
+
+def activation_called_twice(layers: Any, x: Any) -> Any:
+    """One activation on 8, 12 and 5 channels, as people write it."""
+    relu = layers.ReLU(name="relu")
+    for number, channels in enumerate((8, 12, 5)):
+        x = relu(layers.Conv2D(channels, 1, name=f"step{number}")(x))
+    return x
+
+
+def inner_model(x: Any, channels: int, name: str) -> Any:
+    from zoo.keras import keras
+
+    image = keras.Input(x.shape[1:], name="image")
+    return keras.Model(image, conv(image, channels, "a"), name=name)
+
+
+def nested(layers: Any, x: Any) -> Any:
+    x = inner_model(x, 10, "first")(x)
+    x = layers.ReLU(name="second_a_relu")(x)  # what the nested ReLU would be called
+    second = inner_model(x, 10, "second")
+    return second(second(x))
+
+
+def nested_shares(layers: Any, x: Any) -> Any:
+    """A nested model and the outer one call the same layer."""
+    from zoo.keras import keras
+
+    shared = layers.Conv2D(8, 1, name="shared")
+    image = keras.Input(x.shape[1:], name="inner_image")
+    return shared(keras.Model(image, shared(image), name="inner")(x))
+
+
+def sliced(layers: Any, x: Any) -> Any:
+    from zoo.keras_layers import ChannelSlice
+
+    left, right = ChannelSlice(0, 3, name="left")(x), ChannelSlice(3, 8, name="right")(x)
+    return layers.Concatenate(name="join")([conv(right, 6, "right"), left])
+
+
+def gathered(layers: Any, x: Any) -> Any:
+    from zoo.keras_layers import ChannelGather, ChannelShuffle
+
+    return ChannelGather([7, 0, 0, 3, 4, 1], name="gather")(ChannelShuffle(2, name="shuffle")(x))
+
+
+def doubled(layers: Any, x: Any) -> Any:
+    """Branches that read one tensor in several places."""
+    x = layers.Concatenate(name="both")([x, x])
+    return layers.Add(name="sum")([x, x])
+
+
+def spread(layers: Any, x: Any) -> Any:
+    """A sum of a map and of one cell."""
+    cell = layers.GlobalMaxPooling2D(keepdims=True, name="cell")(x)
+    return layers.Add(name="sum")([x, layers.Conv2D(8, 1, name="mixed")(cell)])
+
+
+def frozen(layers: Any, x: Any) -> Any:
+    made = layers.Conv2D(10, 3, name="frozen_conv")
+    norm = layers.BatchNormalization(name="frozen_norm")
+    x = norm(made(x))
+    made.trainable = norm.trainable = False
+    return x
+
+
+# All of these can be cut behind the stem; none has a barrier.
+OPEN: dict[str, Callable[[], Any]] = {
+    "chain": around(lambda layers, x: x),
+    "residual": around(lambda layers, x: layers.Add(name="sum")([x, conv(conv(x, 6, "one"), 8, "two")])),
+    "maximum": around(lambda layers, x: layers.Maximum(name="most")([x, conv(x, 8, "one")])),
+    "concat": around(lambda layers, x: layers.Concatenate(name="join")([conv(x, 5, "one"), x, conv(x, 4, "two")])),
+    "depthwise": around(lambda layers, x: layers.DepthwiseConv2D(3, name="depthwise")(x)),
+    "multiplied": around(lambda layers, x: layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(x)),
+    "separable": around(lambda layers, x: layers.SeparableConv2D(10, 3, depth_multiplier=2, name="apart")(x)),
+    "transposed": around(lambda layers, x: layers.Conv2DTranspose(10, 3, strides=2, name="larger")(x)),
+    "squeeze_excite": around(squeeze_excite),
+    "reshaped": around(there_and_back),
+    "grouped": around(lambda layers, x: layers.Conv2D(12, 3, groups=2, name="grouped")(x)),
+    "grouped_fully": around(lambda layers, x: conv(layers.Conv2D(8, 3, groups=8, name="grouped")(x), 8, "behind")),
+    "called_twice": around(called_twice),
+    "slice_called_twice": around(slice_called_twice),
+    "activation_called_twice": around(activation_called_twice),
+    "nested": around(nested),
+    "sliced": around(sliced),
+    "gathered": around(gathered),
+    "doubled": around(doubled),
+    "spread": around(spread),
+    "frozen": around(frozen),
+    "prelu": around(lambda layers, x: layers.PReLU(shared_axes=[1, 2], name="slope")(x)),
+    "prelu_each": around(lambda layers, x: layers.PReLU(name="slope")(x)),
+    "prelu_one": around(lambda layers, x: layers.PReLU(shared_axes=[1, 2, 3], name="slope")(x)),
+    "norm_bare": around(lambda layers, x: layers.BatchNormalization(scale=False, center=False, name="bare")(x)),
+    "norm_shift": around(lambda layers, x: layers.BatchNormalization(scale=False, name="shift")(x)),
+    "dense_on_map": around(lambda layers, x: layers.Dense(10, name="pointwise")(x)),
+    "dropout": around(lambda layers, x: layers.Dropout(0.5, name="dropout")(x)),
+    "resized": around(lambda layers, x: layers.Cropping2D(1)(layers.UpSampling2D(2)(layers.ZeroPadding2D(1)(x)))),
+}
+
+
+def unknown(layers: Any, x: Any) -> Any:
+    return layers.LayerNormalization(name="it")(x)
+
+
+def own_class(layers: Any, x: Any) -> Any:
+    """A layer of somebody's own that has the name of one of ours and mixes channels."""
+    from zoo.keras import tf
+
+    class HardSwish(layers.Layer):  # type: ignore[name-defined,misc]
+        def call(self, x: Any) -> Any:
+            return x / (1.0 + tf.reduce_sum(x * x, axis=-1, keepdims=True))
+
+    return HardSwish(name="it")(x)
+
+
+def first_channels(layers: Any, x: Any) -> Any:
+    x = layers.Permute((3, 1, 2), name="turn")(x)
+    x = layers.Conv2D(4, 1, data_format="channels_last", name="between")(x)
+    return layers.Permute((2, 3, 1), name="turn_back")(x)
+
+
+def mask_of_one(layers: Any, x: Any) -> Any:
+    gate = layers.Conv2D(1, 1, activation="sigmoid", name="mask")(x)
+    return layers.Multiply(name="it")([x, gate])
+
+
+# In each the layer `it` says nothing about channels, so what it reads stays; `last_conv` can still be cut.
+CLOSED: dict[str, Callable[[], Any]] = {
+    "layer_norm": around(unknown),
+    "lambda": around(lambda layers, x: layers.Lambda(square, name="it")(x)),
+    "own_class": around(own_class),
+    "one_channel": around(mask_of_one),
+    "softmax": around(lambda layers, x: layers.Softmax(name="it")(x)),
+    "softmax_activation": around(lambda layers, x: layers.Activation("softmax", name="it")(x)),
+    "log_softmax": around(lambda layers, x: layers.Activation("log_softmax", name="it")(x)),
+    "depthwise_softmax": around(lambda layers, x: layers.DepthwiseConv2D(3, activation="softmax", name="it")(x)),
+    "norm_of_rows": around(lambda layers, x: layers.BatchNormalization(axis=1, name="it")(x)),
+    "rows_joined": around(lambda layers, x: layers.Concatenate(axis=1, name="it")([x, x])),
+    "rescaling": around(lambda layers, x: layers.Rescaling([0.1 * n for n in range(1, 9)], name="it")(x)),
+    "reshape": around(lambda layers, x: layers.Reshape((5, 6, 8), name="it")(x)),
+    "first_channels": around(first_channels),
+    "wrapped": around(lambda layers, x: layers.TimeDistributed(layers.Dense(8), name="it")(x)),
+}
+
+
+def square(x: Any) -> Any:
+    return x * x
+
+
+def flat_head() -> Any:
+    """A map of 4 x 3 cells, flattened into a dense layer."""
+    from zoo.keras import keras
+
+    image = image_of()
+    x = keras.layers.MaxPooling2D((2, 2), padding="same", name="pool")(conv(image, 8, "stem"))
+    x = keras.layers.Dense(10, activation="relu", name="hidden")(keras.layers.Flatten(name="flat")(x))
+    return keras.Model(image, keras.layers.Dense(3, name="logits")(x), name="net")
+
+
+def ways(ends: str = "list") -> Any:
+    """Two images in, two answers out: one of classes, one a map."""
+    from zoo.keras import keras
+
+    images = [image_of(), keras.Input((6, 5, 1), name="depth")]
+    x = keras.layers.Add(name="sum")([conv(images[0], 8, "one"), conv(images[1], 8, "two")])
+    x = conv(x, 6, "three")
+    cells = keras.layers.Conv2D(2, 1, name="cells")(x)
+    classes = keras.layers.Dense(3, name="classes")(keras.layers.GlobalAveragePooling2D(name="pool")(x))
+    answers = {"classes": classes, "cells": cells} if ends == "dict" else [classes, cells]
+    return keras.Model(images, answers, name="net")
+
+
+OPEN["flat_head"] = flat_head
+
+
+def settle(model: Any, seed: int = 3) -> Any:
+    """`model` with random weights, biases and statistics too, so that no channel is silent."""
+    rng = np.random.default_rng(seed)
+    values = []
+    for weight in model.weights:
+        value = rng.normal(0.0, 0.5, weight.shape)
+        if "norm" in weight.name or "gamma" in weight.name or "moving" in weight.name:
+            value = rng.uniform(0.5, 1.5, weight.shape)
+        elif len(weight.shape) > 1:
+            value *= 2.0 / np.sqrt(np.prod(weight.shape[:-1]))
+        values.append(value.astype("float32"))
+    model.set_weights(values)
+    return model
+
+
+def images_for(model: Any, seed: int = 1) -> Any:
+    """Two images for every input of the model."""
+    rng = np.random.default_rng(seed)
+    images = [rng.random((2, *tensor.shape[1:]), dtype="float32") for tensor in model.inputs]
+    return images if len(images) > 1 else images[0]
+
+
+def choose(graph: Any, share: float, seed: int) -> list[int]:
+    """A random `share` of every group, such that each group and each layer keeps a channel."""
+    rng = np.random.default_rng(seed)
+    removed: set[int] = set()
+    for group in graph.groups():
+        count = min(round(share * len(group)), len(group) - 1)
+        removed.update(rng.permutation(group)[:count].tolist())
+    return spared(graph, removed, rng)
+
+
+def spared(graph: Any, removed: set[int], rng: np.random.Generator) -> list[int]:
+    """`removed` without one unit of every layer that would be left empty, such as a slice of few channels."""
+    for site in graph.sites.values():
+        units = graph.units[site.writes]
+        if removed.issuperset(units.tolist()):
+            removed.discard(int(rng.choice(units)))
+    return sorted(removed)
