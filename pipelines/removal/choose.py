@@ -1,0 +1,151 @@
+"""Which units go: by scores, within each group of layers or over all of them, until a share of the target is gone.
+
+Kept channels are rounded to a multiple, because vector units and the Edge TPU work in eights, and no group falls
+below its floor. Both hold for the channels of the layer that a group's units belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Literal
+
+import numpy as np
+
+from zoo.channel_graph import ChannelGraph
+from zoo.cut_counts import CutCounter
+
+Target = Literal["macs", "params", "channels"]
+Scope = Literal["layer", "global"]
+STEPS = 24  # halvings of the share: finer than one channel of any layer here
+
+
+@dataclass(frozen=True)
+class Group:
+    """Units made by the same layers: their scores, the channels each stands for, and how many must stay."""
+
+    layers: tuple[str, ...]
+    units: np.ndarray
+    scores: np.ndarray
+    channels: int
+    least: int
+
+    def kept(self, share: float, multiple: int) -> int:
+        """How many units stay when `share` of them would go, rounded to the nearest allowed number."""
+        wanted = (1 - share) * len(self.units)
+        if multiple > 1:
+            step = max(1, multiple // self.channels)
+            wanted = step * max(1, round(wanted / step))
+        return min(len(self.units), max(self.least, round(wanted)))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The units to remove, what is left of the target as a share, and groups that were left alone, with the reason."""
+
+    units: np.ndarray
+    left: float
+    params: int
+    macs: int
+    groups: tuple[tuple[Group, int], ...]
+
+
+def groups_of(
+    graph: ChannelGraph, scores: dict[int, float], *, least: int, multiple: int, skip: Sequence[str] = ()
+) -> list[Group]:
+    """The groups that may lose units; a pattern of `skip` that fits one of a group's layers keeps all of it."""
+    found = []
+    made_by = graph.made_by()
+    for units in graph.groups():
+        layers = made_by[int(units[0])]
+        if any(fnmatch(layer, pattern) for layer in layers for pattern in skip):
+            continue
+        channels = max(1, round(len(graph.sites[layers[0]].writes) / len(np.unique(graph.outputs_of(layers[0])))))
+        floor = max(1, -(-max(least, multiple if multiple > 1 else 1) // channels))
+        values = np.array([scores[int(unit)] for unit in units])
+        found.append(Group(layers, units, values, channels, min(len(units), floor)))
+    return found
+
+
+def choose(
+    graph: ChannelGraph, groups: Sequence[Group], *, share: float, target: Target, scope: Scope, multiple: int
+) -> Choice:
+    """The units with the lowest scores, so many that at least `share` of the target goes.
+
+    Raises: ValueError when even the floors leave more than that, saying what is possible.
+    """
+    counter = CutCounter(graph)
+    before = _amounts(counter, graph, ())
+    allowed = (1 - share) * before[target]
+
+    sites = _narrow_sites(graph, groups)
+
+    def at(level: float) -> list[int]:
+        gone = _by_layer(groups, level, multiple) if scope == "layer" else _overall(groups, level, multiple)
+        return _never_empty(sites, groups, {int(unit) for units in gone for unit in units})
+
+    def left(level: float) -> dict[str, int]:
+        return _amounts(counter, graph, at(level))
+
+    least = left(1.0)[target]
+    if not groups or least > allowed:
+        possible = 1 - least / before[target] if groups else 0.0
+        raise ValueError(
+            f"remove = {share:g} of the {target} is not possible: with floors, multiples and skipped layers at most "
+            f"{possible:.3g} can go; ask for less, or lower least or multiple"
+        )
+    low, high = 0.0, 1.0
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if left(middle)[target] <= allowed else (middle, high)
+    units = np.array(at(high), int)
+    after = _amounts(counter, graph, units.tolist())
+    return Choice(
+        units,
+        after[target] / before[target],
+        after["params"],
+        after["macs"],
+        tuple((group, int((~np.isin(group.units, units)).sum())) for group in groups),
+    )
+
+
+def _by_layer(groups: Sequence[Group], share: float, multiple: int) -> list[np.ndarray]:
+    return [_lowest(group, len(group.units) - group.kept(share, multiple)) for group in groups]
+
+
+def _overall(groups: Sequence[Group], share: float, multiple: int) -> list[np.ndarray]:
+    """One threshold for all: scores are compared as multiples of their group's mean."""
+    relative = [group.scores / max(float(group.scores.mean()), 1e-30) for group in groups]
+    threshold = np.quantile(np.concatenate(relative), share, method="lower") if share < 1 else np.inf
+    found = []
+    for group, values in zip(groups, relative, strict=True):
+        gone = float((values < threshold).mean())
+        found.append(_lowest(group, len(group.units) - group.kept(gone, multiple)))
+    return found
+
+
+def _lowest(group: Group, count: int) -> np.ndarray:
+    return group.units[np.argsort(group.scores, kind="stable")[:count]]
+
+
+def _narrow_sites(graph: ChannelGraph, groups: Sequence[Group]) -> list[np.ndarray]:
+    """The units of every site that reads less than a whole group, such as a slice: it could be emptied unseen."""
+    free = np.concatenate([group.units for group in groups]) if groups else np.zeros(0, int)
+    found = {tuple(np.unique(graph.units[site.writes]).tolist()) for site in graph.sites.values()}
+    return [np.array(units) for units in sorted(found) if np.isin(units, free).all()]
+
+
+def _never_empty(sites: Sequence[np.ndarray], groups: Sequence[Group], gone: set[int]) -> list[int]:
+    """`gone`, but the best unit of every site stays."""
+    worth = {int(unit): score for group in groups for unit, score in zip(group.units, group.scores, strict=True)}
+    for units in sites:
+        if gone.issuperset(units.tolist()):
+            gone.discard(max(units.tolist(), key=worth.__getitem__))
+    return sorted(gone)
+
+
+def _amounts(counter: CutCounter, graph: ChannelGraph, removed: Sequence[int]) -> dict[str, int]:
+    params, macs = counter.counts(removed)
+    kept = len(graph.units) - int(np.isin(graph.units, np.array(list(removed), int)).sum())
+    return {"params": params, "macs": macs, "channels": kept}

@@ -1,0 +1,186 @@
+"""The way all methods of channel removal go: score, choose, cut, recalibrate, fine-tune, compare with controls.
+
+Only the scores differ. Accuracies here are those on the validation images; test images are left to `measure`. Controls:
+random channels (the same number from every layer), and the small network trained from scratch, for the epochs of the
+dense one (E) or for as many multiply-adds (B). Source: Liu et al., arXiv:1810.05270, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pipelines.methods.method import Context, Outcome
+from pipelines.removal.choose import Choice, Group, choose, groups_of
+from pipelines.removal.recalibrate import recalibrate
+from pipelines.removal.settings import RemovalSettings
+from pipelines.training.settings import Fitting
+from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph
+from zoo.deploy import deploy
+from zoo.rules import RULES
+
+Scorer = Callable[[ChannelGraph], dict[int, float]]  # free unit -> what it is worth
+
+
+def remove(model: Any, settings: RemovalSettings, context: Context, score: Scorer) -> Outcome:
+    """Gives a smaller, fine-tuned model; `model` is left as it is.
+
+    Raises: ValueError, before anything is trained, when no channel of the model can be removed, or not so many.
+    """
+    from pipelines.training.loop import fit, scorer
+    from pipelines.training.reports import fit_warnings
+    from zoo.cut import cut
+
+    graph = ChannelGraph.of(_plain(model))
+    if not len(graph.free):
+        ends = (IMAGE, ANSWER)
+        reasons = [f"{count} because {why}" for why, count in graph.barriers().items() if why not in ends]
+        raise ValueError(
+            f"no channel of this model can be removed: {'; '.join(reasons[:3]) or 'it has no layer between its ends'}"
+        )
+    worth = score(graph)
+    groups = groups_of(graph, worth, least=settings.least, multiple=settings.multiple, skip=settings.skipped)
+    chosen = choose(
+        graph, groups, share=settings.remove, target=settings.target, scope=settings.scope, multiple=settings.multiple
+    )
+    validation = context.data.splits["validation"]
+    report: dict[str, Any] = {"validation_top1_before": scorer(model)(validation)[1], **_sizes(graph, chosen)}
+    small = cut(graph, chosen.units)
+    report["validation_top1_after_cut"] = scorer(small)(validation)[1]
+    report["recalibrated_batches"] = recalibrate(
+        small, context.data, settings, batches=settings.recalibration, seed=context.seed
+    )
+    report["validation_top1_after_recalibration"] = scorer(small)(validation)[1]
+    controls = _Controls(graph, chosen, settings, context)
+    fitted = fit(small, context.data, settings, context.watch, seed=context.seed, label="prune")
+    report["fit"] = fitted.as_dict()
+    report["validation_top1_after"] = scorer(small)(validation)[1]
+    report["controls"] = controls.run()
+    warnings = [*fit_warnings(fitted)]
+    locked = [reason for reason in graph.barriers() if reason.startswith("it enters")]
+    if locked:
+        warnings.append(f"some channels were locked: {'; '.join(locked[:3])}")
+    return Outcome(small, report, tuple(warnings))
+
+
+def _plain(model: Any) -> Any:
+    """The model, in its deployed form where layers have learned their groups: only there can channels be followed."""
+    learned = any(RULES[kind].kind.startswith("learned") for kind in _kinds(model) if kind in RULES)
+    return deploy(model) if learned else model
+
+
+def _kinds(model: Any) -> set[str]:
+    return {type(layer).__name__ for layer in model.layers}
+
+
+def _sizes(graph: ChannelGraph, chosen: Choice) -> dict[str, Any]:
+    from zoo.cut_counts import CutCounter
+
+    params, macs = CutCounter(graph).counts(())
+    return {
+        "params_before": params,
+        "params_after": chosen.params,
+        "macs_before": macs,
+        "macs_after": chosen.macs,
+        "left": chosen.left,
+        "layers": [
+            {"layers": list(group.layers), "channels": len(group.units) * group.channels, "kept": kept * group.channels}
+            for group, kept in chosen.groups
+        ],
+    }
+
+
+class _Controls:
+    """What the result must be held against; each is trained under its own label, so that it can be resumed."""
+
+    def __init__(self, graph: ChannelGraph, chosen: Choice, settings: RemovalSettings, context: Context) -> None:
+        self.graph, self.chosen, self.settings, self.context = graph, chosen, settings, context
+
+    def run(self) -> dict[str, float]:
+        """Validation accuracy by name of the control."""
+        found: dict[str, float] = {}
+        if self.settings.control_random:
+            found["random"] = self._random()
+        plan = self.settings.control_scratch
+        if plan in ("e", "both"):
+            found["scratch_e"] = self._scratch("scratch_e", self.settings.dense_epochs)
+        if plan in ("b", "both"):
+            before = _sizes(self.graph, self.chosen)
+            stretched = int(self.settings.dense_epochs * before["macs_before"] / before["macs_after"])
+            found["scratch_b"] = self._scratch("scratch_b", stretched)
+        return found
+
+    def _random(self) -> float:
+        from zoo.cut import cut
+
+        draw = np.random.default_rng(self.context.seed + 1)
+        units = [
+            int(unit)
+            for group, kept in self.chosen.groups
+            for unit in draw.permutation(group.units)[: len(group.units) - kept]
+        ]
+        small = cut(self.graph, units)
+        recalibrate(
+            small, self.context.data, self.settings, batches=self.settings.recalibration, seed=self.context.seed
+        )
+        return self._fitted(small, self.settings, "control_random")
+
+    def _scratch(self, label: str, epochs: int) -> float:
+        from zoo.cut import cut
+        from zoo.keras import keras
+
+        keras.utils.set_random_seed(self.context.seed)
+        fresh = keras.models.clone_model(cut(self.graph, self.chosen.units))
+        own = {key: value for key, value in self.settings.model_dump().items() if key in Fitting.model_fields}
+        rate = Fitting.model_fields["learning_rate"].default
+        return self._fitted(fresh, Fitting(**{**own, "epochs": epochs, "learning_rate": rate}), label)
+
+    def _fitted(self, model: Any, settings: Fitting, label: str) -> float:
+        from pipelines.training.loop import fit, scorer
+
+        fit(model, self.context.data, settings, self.context.watch, seed=self.context.seed, label=label)
+        return float(scorer(model)(self.context.data.splits["validation"])[1])
+
+
+def by_filter(graph: ChannelGraph, measure: Callable[[np.ndarray], np.ndarray], folded: bool) -> dict[int, float]:
+    """A score per unit from one per filter: `measure` takes a layer's filters as rows and gives a number for each.
+
+    A unit made by several layers gets the mean of its filters' scores, each relative to the mean of its own layer.
+    `folded` multiplies the scale of a norm directly behind a layer into its filters.
+    """
+    sums: dict[int, list[float]] = {}
+    for site in graph.makers:
+        values = measure(filters_of(graph, site.name, folded))
+        relative = values / max(float(np.mean(values)), 1e-30)
+        for unit, value in zip(graph.outputs_of(site.name).tolist(), relative.tolist(), strict=True):
+            sums.setdefault(unit, []).append(value)
+    return {int(unit): float(np.mean(sums[int(unit)])) for unit in graph.free}
+
+
+def filters_of(graph: ChannelGraph, name: str, folded: bool) -> np.ndarray:
+    """The filters of a layer as rows, (output channels, weights of one)."""
+    site = graph.sites[name]
+    kernels = site.layer.get_weights()
+    kernel = kernels[1] if site.kind == "SeparableConv2D" else kernels[0]
+    if site.kind == "Conv2DTranspose":
+        kernel = np.moveaxis(kernel, 2, -1)
+    rows: np.ndarray = kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)
+    norm = _norm_behind(graph, name) if folded else None
+    if norm is not None:
+        gamma = norm.gamma.numpy() if norm.scale else np.ones(len(rows))
+        rows = rows * (np.abs(gamma) / np.sqrt(norm.moving_variance.numpy() + norm.epsilon))[:, None]
+    return rows
+
+
+def _norm_behind(graph: ChannelGraph, name: str) -> Any:
+    """The norm that reads a layer directly; None when there is none."""
+    made = graph.sites[name].node.outputs
+    for site in graph.sites.values():
+        if site.kind == "BatchNormalization" and site.node.keras_inputs[0] is made:
+            return site.layer
+    return None
+
+
+__all__ = ["Group", "Scorer", "by_filter", "filters_of", "remove"]

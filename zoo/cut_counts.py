@@ -1,0 +1,58 @@
+"""What a cut would leave, counted without building it: the params and multiply-adds of the smaller model, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+
+import numpy as np
+
+from zoo.channel_graph import ChannelGraph, Site
+from zoo.cut import kept_atoms, smaller_weights
+from zoo.read_model import sketch_of
+
+
+class CutCounter:
+    """Counts cuts of one graph; the model is read once."""
+
+    def __init__(self, graph: ChannelGraph) -> None:
+        self.graph = graph
+        sketch = sketch_of(graph.model)
+        self._macs = {op.name: op.macs for op in sketch.ops}
+        # Shapes are all that counts: every weight becomes a view of one zero.
+        zero = np.zeros((), np.float32)
+        self._weights = {
+            site.name: [np.broadcast_to(zero, tuple(weight.shape)) for weight in site.layer.weights]
+            for site in graph.sites.values()
+            if not site.first
+        }
+
+    def counts(self, removed: Iterable[int]) -> tuple[int, int]:
+        """Params, statistics of norms included, and multiply-adds without the units `removed`.
+
+        Raises: ValueError as `zoo.cut.cut`.
+        """
+        kept = kept_atoms(self.graph, removed)
+        params = macs = 0
+        for site in self.graph.sites.values():
+            macs += self._left(site, kept)
+            if not site.first:
+                params += sum(
+                    prod(array.shape) for array in smaller_weights(site, self._weights[site.name], kept)[1]
+                )
+        return params, macs
+
+    def _left(self, site: Site, kept: np.ndarray) -> int:
+        """The multiply-adds of a site for its kept channels."""
+        macs = self._macs.get(site.name, 0)
+        if not macs or not site.known:
+            return macs
+        into, out = kept[site.reads[0]], kept[site.writes]
+        if site.kind == "SeparableConv2D":
+            config = site.layer.get_config()
+            cells, hidden = prod(site.node.outputs.shape[1:-1]), len(into) * config["depth_multiplier"]
+            first = cells * prod(config["kernel_size"]) * hidden
+            return first * into.sum() // len(into) + (macs - first) * into.sum() * out.sum() // (len(into) * len(out))
+        if site.makes:
+            return int(macs * int(into.sum()) * int(out.sum()) // (len(into) * len(out)))
+        return int(macs * int(out.sum()) // len(out))
