@@ -23,9 +23,25 @@ def cut(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
 
     Raises: ValueError for a unit that is locked, with the reason, and for a cut that leaves a layer without channels.
     """
+    return _rebuilt(graph, kept_atoms(graph, removed))[0]
+
+
+def masked(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
+    """The model rebuilt in full size that reads nothing from the units `removed`: what `cut` must agree with."""
+    gone = ~kept_atoms(graph, removed)
+    copy, made = _rebuilt(graph, np.ones(len(graph.units), bool))
+    for site in graph.makers:
+        if site.layer.weights:
+            weights = site.layer.get_weights()
+            weights[0] = _silenced(site, weights[0].copy(), gone[site.reads[0]])
+            made[id(site.layer)].set_weights(weights)
+    return copy
+
+
+def _rebuilt(graph: ChannelGraph, kept: Mask) -> tuple[keras.Model, dict[int, Any]]:
+    """The model of the kept atoms, and its layers by the ids of those they come from."""
     from zoo.keras import keras, tf
 
-    kept = kept_atoms(graph, removed)
     made: dict[int, Any] = {}
     tensors: dict[int, Any] = {}
     images = []
@@ -37,25 +53,8 @@ def cut(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
     _build(graph, graph.model, tensors, made, kept, _names(graph.model))
     answers = [tensors[id(tensor)] for tensor in graph.model.outputs]
     shaped = tf.nest.pack_sequence_as
-    return keras.Model(
-        shaped(graph.model._nested_inputs, images), shaped(graph.model._nested_outputs, answers), name=graph.model.name
-    )
-
-
-def masked(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
-    """A copy of the model in its full size that reads nothing from the units `removed`: what `cut` must agree with."""
-    from zoo.cloning import clone
-
-    gone = ~kept_atoms(graph, removed)
-    copy = clone(graph.model)
-    layers = dict(zip(map(id, _layers(graph.model)), _layers(copy), strict=True))
-    for site in graph.makers:
-        if site.layer.weights:
-            layer = layers[id(site.layer)]
-            weights = layer.get_weights()
-            weights[0] = _silenced(site, weights[0].copy(), gone[site.reads[0]])
-            layer.set_weights(weights)
-    return copy
+    ends = shaped(graph.model._nested_inputs, images), shaped(graph.model._nested_outputs, answers)
+    return keras.Model(*ends, name=graph.model.name), made
 
 
 def kept_atoms(graph: ChannelGraph, removed: Iterable[int]) -> np.ndarray:
@@ -202,13 +201,6 @@ SLICERS: dict[str, Slicer] = {
     "ChannelGather": _gather,
     "Reshape": _reshape,
 }
-
-
-def _layers(model: Any) -> list[Any]:
-    """All layers, those of nested models in their place."""
-    return [
-        one for layer in model.layers for one in (_layers(layer) if hasattr(layer, "_nodes_by_depth") else [layer])
-    ]
 
 
 def _names(model: Any) -> dict[int, str]:

@@ -155,6 +155,7 @@ OPEN: dict[str, Callable[[], Any]] = {
     "doubled": around(doubled),
     "spread": around(spread),
     "frozen": around(frozen),
+    "nested_shares": around(nested_shares),
     "prelu": around(lambda layers, x: layers.PReLU(shared_axes=[1, 2], name="slope")(x)),
     "prelu_each": around(lambda layers, x: layers.PReLU(name="slope")(x)),
     "prelu_one": around(lambda layers, x: layers.PReLU(shared_axes=[1, 2, 3], name="slope")(x)),
@@ -264,11 +265,11 @@ def images_for(model: Any, seed: int = 1) -> Any:
 
 
 def choose(graph: Any, share: float, seed: int) -> list[int]:
-    """A random `share` of every group, such that each group and each layer keeps a channel."""
+    """A random `share` of every group, one unit at least, such that each group and each layer keeps a channel."""
     rng = np.random.default_rng(seed)
     removed: set[int] = set()
     for group in graph.groups():
-        count = min(round(share * len(group)), len(group) - 1)
+        count = min(max(1, round(share * len(group))), len(group) - 1)
         removed.update(rng.permutation(group)[:count].tolist())
     return spared(graph, removed, rng)
 

@@ -9,7 +9,7 @@ import pytest
 
 import zoo
 from tests.zoo.designs import NAMES, small
-from tests.zoo.handmade import CLOSED, OPEN, around, classified, conv, flat_head, image_of, nested_shares, ways
+from tests.zoo.handmade import CLOSED, OPEN, around, classified, conv, flat_head, image_of, ways
 from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph
 from zoo.rules import shuffle_order
 
@@ -132,7 +132,7 @@ def test_nested_models_are_laid_open():
 
 
 def test_layer_inside_and_outside_a_nested_model_is_one_layer():
-    made = ChannelGraph.of(around(nested_shares)())
+    made = graph("nested_shares")
     stem, inside, outside = outputs(made, "stem_conv", "inner/shared", "shared:2")
     assert stem == inside == outside
 
