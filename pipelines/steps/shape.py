@@ -39,5 +39,5 @@ def _step(name: str, title: str, summary: str) -> Step:
 
 TRAIN = _step("train", "Train", "Fits the model to your labelled images.")
 DISTIL = _step("distil", "Distil", "Fits the model to a larger teacher's outputs and to your labels.")
-PRUNE = _step("prune", "Prune", "Makes the smallest weights zero while it fine-tunes.")
+PRUNE = _step("prune", "Prune", "Removes channels or makes weights zero, and fine-tunes.")
 QUANTISE = _step("quantise", "Quantise", "Prepares the model for int8 while it is fine-tuned.")
