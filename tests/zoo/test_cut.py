@@ -112,7 +112,9 @@ def test_layers_that_learn_their_groups_are_barriers_until_they_are_deployed(nam
 @pytest.mark.parametrize("form", ["train", "deploy"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_family_is_cut_with_the_answers_of_the_masked_model(name, form):
-    family_cuts(name, form, SHARES)
+    # At a quarter of the width only the last stage of condensenet has units to spare, and before any training its
+    # deployed classifier reads the first half of the features: the mask would not be felt.
+    family_cuts(name, form, SHARES, **({"width": 0.5} if name == "condensenet" else {}))
 
 
 @pytest.mark.parametrize("name", OPEN)
