@@ -10,6 +10,7 @@ import streamlit as st
 from app import draft, words
 from app.guard import guarded
 from app.progress import draw_curves, draw_error, draw_log, draw_progress, follow, state_badge
+from app.removal_view import removal_view
 from app.result import download, judged
 from app.twin import line, on_the_command_line
 from app.workspace import registry, run_named
@@ -185,6 +186,8 @@ def one_run(run: Run) -> None:
     actions(run)
     follow(run, look)
     files(run)
+    for record in registry().steps(run.id):
+        removal_view(record.report, f"runs.{run.id}.{record.index}")
     with st.expander("Recipe, environment and reports", icon=":material/receipt_long:"):
         recipe, reports = st.tabs(["Recipe", "Reports"])
         with recipe, guarded("the recipe"):

@@ -22,7 +22,7 @@ SHARES = (0.25, 0.5, 0.75)
 FEW = ("mobilenet_v2", "mobilenet_v3", "shufflenet_v1", "shufflenet_v2", "ghostnet", "densenet")
 # What can be cut while layers learn their groups; `zoo/deploy.py` turns these into plain ones.
 WHILE_LEARNING: dict[str, set[str]] = {"condensenet": set(), "flgc": {"last_conv"}}
-IMPORTED = Path(__file__).parents[2] / "../shared/data/import/pretrainedResnet.h5"
+IMPORTED = Path(__file__).parents[3] / "shared" / "data" / "import" / "pretrainedResnet.h5"
 
 
 def lively(model: Any) -> Any:
