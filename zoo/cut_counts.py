@@ -37,10 +37,8 @@ class CutCounter:
         for site in self.graph.sites.values():
             macs += self._left(site, kept)
             if not site.first:
-                params += sum(
-                    prod(array.shape) for array in smaller_weights(site, self._weights[site.name], kept)[1]
-                )
-        return params, macs
+                params += sum(prod(array.shape) for array in smaller_weights(site, self._weights[site.name], kept)[1])
+        return int(params), int(macs)
 
     def _left(self, site: Site, kept: np.ndarray) -> int:
         """The multiply-adds of a site for its kept channels."""
