@@ -79,6 +79,3 @@ def kept_channels(layers: Sequence[Mapping[str, Any]], theme: Colours) -> go.Fig
     if len(names) > 24:
         figure.update_xaxes(showticklabels=False, ticks="", title_text="layers, first to last")
     return figure
-
-
-__all__ = ["accuracies", "kept_channels", "removal_view"]

@@ -24,9 +24,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from zoo.deploy import split_groups
-from zoo.plans import Plan
-from zoo.read_model import calls
-from zoo.rules import BARRIER, RULES, channel_rule, mixes_channels
+from zoo.plans import Plan, from_vocabulary
+from zoo.read_model import calls, flat
+from zoo.rules import BARRIER, channel_rule, mixes_channels
 
 if TYPE_CHECKING:
     from zoo.keras import keras
@@ -162,7 +162,7 @@ class _Reader:
 
     def _walk(self, model: Any, prefix: str) -> None:
         for node in calls(model):
-            layer, outputs = node.layer, _flat(node.outputs)
+            layer, outputs = node.layer, flat(node.outputs)
             if hasattr(layer, "_nodes_by_depth"):
                 for outer, inner in zip(node.keras_inputs, layer.inputs, strict=True):
                     self.tensors[id(inner)] = self.tensors[id(outer)]
@@ -177,14 +177,14 @@ class _Reader:
                     self.tensors[id(tensor)] = site.writes
 
     def _site(self, node: Any, name: str) -> Site:
-        layer, outputs = node.layer, _flat(node.outputs)
+        layer, outputs = node.layer, flat(node.outputs)
         kind, config = type(layer).__name__, layer.get_config()
         reads = tuple(self.tensors[id(tensor)] for tensor in node.keras_inputs)
         first = self.called.get(id(layer), "")
         if first:
             name = f"{name}:{sum(one.layer is layer for one in self.sites.values()) + 1}"
         self.called.setdefault(id(layer), name)
-        rule = channel_rule(kind, config) if _from_vocabulary(layer) else BARRIER
+        rule = channel_rule(kind, config) if from_vocabulary(layer) else BARRIER
         word, writes = rule.word, None
         last_axis = config.get("data_format", "channels_last") == "channels_last"
         if last_axis and len(outputs) == 1:
@@ -257,14 +257,6 @@ class _Reader:
                 self._tie(first.writes, site.writes)
 
 
-def _from_vocabulary(layer: Any) -> bool:
-    """Whether the layer is of the very class that the rules speak of, not only of its name."""
-    from zoo.keras_layers import layer_class
-
-    kind = type(layer).__name__
-    return kind in RULES and layer_class(kind) is type(layer)
-
-
 def _by_channel(kind: str, config: dict[str, Any], rank: int) -> bool:
     """Whether a layer that passes channels on is configured to treat all of them alike."""
     if kind == "BatchNormalization":
@@ -285,7 +277,3 @@ def _width(tensor: Any) -> int:
 def _only_ones(before: Sequence[int], after: Sequence[int]) -> bool:
     """Whether a reshape adds or takes away axes of 1 in front of the channels."""
     return None not in (*before, *after) and before[-1] == after[-1] and prod(before[:-1]) == prod(after[:-1]) == 1
-
-
-def _flat(outputs: Any) -> list[Any]:
-    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]

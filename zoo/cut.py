@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.channel_graph import ChannelGraph, Site
+from zoo.read_model import calls, flat
 
 if TYPE_CHECKING:
     from zoo.keras import keras
@@ -80,12 +81,10 @@ def _build(
     kept: np.ndarray,
     names: dict[int, str],
 ) -> None:
-    from zoo.read_model import calls
-
     by_node = {id(site.node): site for site in graph.sites.values()}
     for node in calls(model):
         layer = node.layer
-        outputs = node.outputs if isinstance(node.outputs, list | tuple) else [node.outputs]
+        outputs = flat(node.outputs)
         if hasattr(layer, "_nodes_by_depth"):
             for outer, inner in zip(node.keras_inputs, layer.inputs, strict=True):
                 tensors[id(inner)] = tensors[id(outer)]
@@ -104,7 +103,7 @@ def _build(
         answers = new(*arguments, **named)
         if weights is not None:
             new.set_weights(weights)
-        for tensor, answer in zip(outputs, answers if isinstance(answers, list | tuple) else [answers], strict=True):
+        for tensor, answer in zip(outputs, flat(answers), strict=True):
             tensors[id(tensor)] = answer
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.read_model import calls
+from zoo.read_model import calls, flat
 from zoo.rules import RULES
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ def check(model: keras.Model) -> list[str]:
     problems = []
     for call in calls(model):
         name, kind = call.layer.name, type(call.layer).__name__
-        producer.update({id(tensor): call.layer for tensor in _flat(call.outputs)})
+        producer.update({id(tensor): call.layer for tensor in flat(call.outputs)})
         if kind not in RULES or RULES[kind].int8 == "no":
             problems.append(
                 f"layer {name} ({kind}) cannot be trained int8-aware; replace it or quantise after training"
             )
         elif kind == "BatchNormalization":
-            before = producer.get(id(_flat(call.keras_inputs)[0]))
+            before = producer.get(id(flat(call.keras_inputs)[0]))
             bare = getattr(getattr(before, "activation", None), "__name__", "") == "linear"
             if type(before).__name__ not in ("Conv2D", "DepthwiseConv2D", "Dense") or not bare:
                 where = before.name if before is not None else "the input"
@@ -127,7 +127,7 @@ def activation_ranges(model: keras.Model, images: np.ndarray) -> dict[str, tuple
     """Smallest and largest output of every layer of `model` over `images`, by layer name."""
     from zoo.keras import keras, tf
 
-    named = [(call.layer.name, tensor) for call in calls(model) for tensor in _flat(call.outputs)]
+    named = [(call.layer.name, tensor) for call in calls(model) for tensor in flat(call.outputs)]
     probe = keras.Model(model.inputs, [tensor for _, tensor in named])
 
     @tf.function(reduce_retracing=True)
@@ -205,10 +205,6 @@ def _checked(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if images.min() < 0 or images.max() > 1:
         raise ValueError(f"calibration images lie in {images.min():g} to {images.max():g}; models see pixels in 0 to 1")
     return images.astype(np.float32)
-
-
-def _flat(tensors: Any) -> list[Any]:
-    return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
 
 
 def _tfmot() -> Any:

@@ -113,15 +113,19 @@ class Plan:
         self.calls, self.outputs = kept, renamed(self.outputs)
 
 
-def _plain(node: Any) -> bool:
-    """Whether a call is one of a layer of the vocabulary, channels last, one output, nothing but inputs given."""
+def from_vocabulary(layer: Any) -> bool:
+    """Whether the layer is of the very class that the rules speak of, not only of its name."""
     from zoo.keras_layers import layer_class
 
-    layer = node.layer
     kind = type(layer).__name__
+    return kind in RULES and layer_class(kind) is type(layer)
+
+
+def _plain(node: Any) -> bool:
+    """Whether a call is one of a layer of the vocabulary, channels last, one output, nothing but inputs given."""
+    layer = node.layer
     return (
-        kind in RULES
-        and layer_class(kind) is type(layer)
+        from_vocabulary(layer)
         and layer.get_config().get("data_format", "channels_last") == "channels_last"
         and not isinstance(node.outputs, list | tuple)
         and len(node.call_args) == 1

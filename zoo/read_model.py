@@ -37,7 +37,7 @@ def sketch_of(model: keras.Model) -> Sketch:
 def _walk(model: Any, nodes: dict[int, Node], sketch: Sketch, prefix: str, seen: set[int]) -> None:
     for call in calls(model):
         layer, inputs = call.layer, [nodes[id(tensor)] for tensor in call.keras_inputs]
-        outputs = _flat(call.outputs)
+        outputs = flat(call.outputs)
         if hasattr(layer, "_nodes_by_depth"):
             inner = {id(tensor): node for tensor, node in zip(layer.inputs, inputs, strict=True)}
             _walk(layer, inner, sketch, f"{prefix}{layer.name}/", seen)
@@ -83,5 +83,6 @@ def _shape(tensor: Any) -> tuple[int, ...]:
     return shape
 
 
-def _flat(outputs: Any) -> list[Any]:
+def flat(outputs: Any) -> list[Any]:
+    """What a layer puts out, or is given, as a list."""
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]

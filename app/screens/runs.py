@@ -186,7 +186,8 @@ def one_run(run: Run) -> None:
     actions(run)
     follow(run, look)
     files(run)
-    for record in registry().steps(run.id):
+    steps = registry().steps(run.id)
+    for record in steps:
         removal_view(record.report, f"runs.{run.id}.{record.index}")
     with st.expander("Recipe, environment and reports", icon=":material/receipt_long:"):
         recipe, reports = st.tabs(["Recipe", "Reports"])
@@ -194,13 +195,13 @@ def one_run(run: Run) -> None:
             st.code(Recipe.of(run.recipe).dump(), language="yaml")
             st.json(run.environment or {}, expanded=False)
         with reports:
-            for record in registry().steps(run.id):
+            for record in steps:
                 st.markdown(
                     f"**{record.index + 1}. {words.label_of(record.name)}** {words.duration(record.seconds)}, "
                     f"{words.size(record.memory_bytes)} of memory"
                 )
                 st.json({"metrics": record.metrics, "report": record.report}, expanded=False)
-    for record in registry().steps(run.id):
+    for record in steps:
         for warning in record.report.get("warnings", []):
             st.caption(f":material/info: {words.label_of(record.name)}: {warning}")
 

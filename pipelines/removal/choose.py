@@ -6,7 +6,7 @@ below its floor. Both hold for the channels of the layer that a group's units be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Literal
@@ -42,11 +42,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Choice:
-    """The units to remove, what is left of the target as a share, and groups that were left alone, with the reason."""
+    """The units to remove, what is left of the target as a share, counts before and after, units kept by group."""
 
     units: np.ndarray
     left: float
+    params_before: int
     params: int
+    macs_before: int
     macs: int
     groups: tuple[tuple[Group, int], ...]
 
@@ -79,11 +81,10 @@ def choose(
     before = _amounts(counter, graph, ())
     allowed = (1 - share) * before[target]
 
-    sites = _narrow_sites(graph, groups)
+    spare = sparing(graph, groups)
 
     def at(level: float) -> list[int]:
-        gone = _by_layer(groups, level, multiple) if scope == "layer" else _overall(groups, level, multiple)
-        return _never_empty(sites, groups, {int(unit) for units in gone for unit in units})
+        return spare(_by_layer(groups, level, multiple) if scope == "layer" else _overall(groups, level, multiple))
 
     def left(level: float) -> dict[str, int]:
         return _amounts(counter, graph, at(level))
@@ -104,7 +105,9 @@ def choose(
     return Choice(
         units,
         after[target] / before[target],
+        before["params"],
         after["params"],
+        before["macs"],
         after["macs"],
         tuple((group, int((~np.isin(group.units, units)).sum())) for group in groups),
     )
@@ -129,20 +132,23 @@ def _lowest(group: Group, count: int) -> np.ndarray:
     return group.units[np.argsort(group.scores, kind="stable")[:count]]
 
 
-def _narrow_sites(graph: ChannelGraph, groups: Sequence[Group]) -> list[np.ndarray]:
-    """The units of every site that reads less than a whole group, such as a slice: it could be emptied unseen."""
-    free = np.concatenate([group.units for group in groups]) if groups else np.zeros(0, int)
-    found = {tuple(np.unique(graph.units[site.writes]).tolist()) for site in graph.sites.values()}
-    return [np.array(units) for units in sorted(found) if np.isin(units, free).all()]
+def sparing(graph: ChannelGraph, groups: Sequence[Group]) -> Callable[[Sequence[np.ndarray]], list[int]]:
+    """Gives a function that takes the units to go, as arrays, and leaves the best one of every site out of them.
 
-
-def _never_empty(sites: Sequence[np.ndarray], groups: Sequence[Group], gone: set[int]) -> list[int]:
-    """`gone`, but the best unit of every site stays."""
+    A slice reads less than a whole group, so the floors of groups alone could empty it.
+    """
     worth = {int(unit): score for group in groups for unit, score in zip(group.units, group.scores, strict=True)}
-    for units in sites:
-        if gone.issuperset(units.tolist()):
-            gone.discard(max(units.tolist(), key=worth.__getitem__))
-    return sorted(gone)
+    sites = {tuple(np.unique(graph.units[site.writes]).tolist()) for site in graph.sites.values()}
+    open_sites = [units for units in sorted(sites) if worth.keys() >= set(units)]
+
+    def spare(chosen: Sequence[np.ndarray]) -> list[int]:
+        gone = {int(unit) for units in chosen for unit in units}
+        for units in open_sites:
+            if gone.issuperset(units):
+                gone.discard(max(units, key=worth.__getitem__))
+        return sorted(gone)
+
+    return spare
 
 
 def _amounts(counter: CutCounter, graph: ChannelGraph, removed: Sequence[int]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.methods.method import Context, Outcome
-from pipelines.removal.choose import Choice, Group, choose, groups_of
+from pipelines.removal.choose import Choice, choose, groups_of, sparing
 from pipelines.removal.recalibrate import recalibrate
 from pipelines.removal.settings import RemovalSettings
 from pipelines.training.settings import Fitting
@@ -46,7 +46,7 @@ def remove(model: Any, settings: RemovalSettings, context: Context, score: Score
         graph, groups, share=settings.remove, target=settings.target, scope=settings.scope, multiple=settings.multiple
     )
     validation = context.data.splits["validation"]
-    report: dict[str, Any] = {"validation_top1_before": scorer(model)(validation)[1], **_sizes(graph, chosen)}
+    report: dict[str, Any] = {"validation_top1_before": scorer(model)(validation)[1], **_sizes(chosen)}
     small = cut(graph, chosen.units)
     report["validation_top1_after_cut"] = scorer(small)(validation)[1]
     report["recalibrated_batches"] = recalibrate(
@@ -67,22 +67,15 @@ def remove(model: Any, settings: RemovalSettings, context: Context, score: Score
 
 def _plain(model: Any) -> Any:
     """The model, in its deployed form where layers have learned their groups: only there can channels be followed."""
-    learned = any(RULES[kind].kind.startswith("learned") for kind in _kinds(model) if kind in RULES)
-    return deploy(model) if learned else model
+    kinds = {type(layer).__name__ for layer in model.layers} & RULES.keys()
+    return deploy(model) if any(RULES[kind].kind.startswith("learned") for kind in kinds) else model
 
 
-def _kinds(model: Any) -> set[str]:
-    return {type(layer).__name__ for layer in model.layers}
-
-
-def _sizes(graph: ChannelGraph, chosen: Choice) -> dict[str, Any]:
-    from zoo.cut_counts import CutCounter
-
-    params, macs = CutCounter(graph).counts(())
+def _sizes(chosen: Choice) -> dict[str, Any]:
     return {
-        "params_before": params,
+        "params_before": chosen.params_before,
         "params_after": chosen.params,
-        "macs_before": macs,
+        "macs_before": chosen.macs_before,
         "macs_after": chosen.macs,
         "left": chosen.left,
         "layers": [
@@ -107,8 +100,7 @@ class _Controls:
         if plan in ("e", "both"):
             found["scratch_e"] = self._scratch("scratch_e", self.settings.dense_epochs)
         if plan in ("b", "both"):
-            before = _sizes(self.graph, self.chosen)
-            stretched = int(self.settings.dense_epochs * before["macs_before"] / before["macs_after"])
+            stretched = int(self.settings.dense_epochs * self.chosen.macs_before / self.chosen.macs)
             found["scratch_b"] = self._scratch("scratch_b", stretched)
         return found
 
@@ -116,12 +108,8 @@ class _Controls:
         from zoo.cut import cut
 
         draw = np.random.default_rng(self.context.seed + 1)
-        units = [
-            int(unit)
-            for group, kept in self.chosen.groups
-            for unit in draw.permutation(group.units)[: len(group.units) - kept]
-        ]
-        small = cut(self.graph, units)
+        drawn = [draw.permutation(group.units)[: len(group.units) - kept] for group, kept in self.chosen.groups]
+        small = cut(self.graph, sparing(self.graph, [group for group, _ in self.chosen.groups])(drawn))
         recalibrate(
             small, self.context.data, self.settings, batches=self.settings.recalibration, seed=self.context.seed
         )
@@ -181,6 +169,3 @@ def _norm_behind(graph: ChannelGraph, name: str) -> Any:
         if site.kind == "BatchNormalization" and site.node.keras_inputs[0] is made:
             return site.layer
     return None
-
-
-__all__ = ["Group", "Scorer", "by_filter", "filters_of", "remove"]
