@@ -64,7 +64,7 @@ SMALL_INPUT = Option(
     "small_input",
     "fitted",
     "Strides below 128 pixels. fitted leaves out the first stride of 2, below 64 pixels the first two: maps stay "
-    "large, at 4 and 16 times the multiply-adds. paper keeps them all, as published",
+    "large, at about 4 and up to 16 times the multiply-adds. paper keeps them all, as published",
     choices=("fitted", "paper"),
 )
 
