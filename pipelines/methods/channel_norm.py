@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.methods.method import Context, Method, Outcome
-from pipelines.removal.remove import by_filter, remove
+from pipelines.removal.remove import Criterion, by_filter, remove
 from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import setting
 
@@ -38,7 +38,8 @@ def l2(filters: np.ndarray) -> np.ndarray:
 def apply(model: Any, settings: ChannelNormSettings, context: Context) -> Outcome:
     """Gives a smaller, fine-tuned model."""
     measure = l1 if settings.norm == "l1" else l2
-    return remove(model, settings, context, lambda graph: by_filter(graph, measure, settings.weights == "folded"))
+    criterion = Criterion(lambda graph: by_filter(graph, measure, settings.weights == "folded"))
+    return remove(model, settings, context, criterion)
 
 
 METHOD = Method(

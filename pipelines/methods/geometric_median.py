@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.methods.method import Context, Method, Outcome
-from pipelines.removal.remove import by_filter, remove
+from pipelines.removal.remove import Criterion, by_filter, remove
 from pipelines.removal.settings import RemovalSettings
 
 
@@ -31,7 +31,7 @@ def apply(model: Any, settings: GeometricMedianSettings, context: Context) -> Ou
     """Gives a smaller, fine-tuned model."""
     if settings.scope == "global":
         raise ValueError("scope = 'global': distances of different layers cannot be compared; use layer")
-    return remove(model, settings, context, lambda graph: by_filter(graph, distances, folded=False))
+    return remove(model, settings, context, Criterion(lambda graph: by_filter(graph, distances, folded=False)))
 
 
 METHOD = Method(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.methods.method import Context, Method, Outcome
-from pipelines.removal.remove import remove
+from pipelines.removal.remove import Criterion, remove
 from pipelines.removal.settings import RemovalSettings
 
 
@@ -21,9 +21,8 @@ class RandomSettings(RemovalSettings):
 def apply(model: Any, settings: RandomSettings, context: Context) -> Outcome:
     """Gives a smaller, fine-tuned model."""
     draw = np.random.default_rng(context.seed)
-    return remove(
-        model, settings, context, lambda graph: {int(unit): float(draw.random()) for unit in graph.free.tolist()}
-    )
+    criterion = Criterion(lambda graph: {int(unit): float(draw.random()) for unit in graph.free.tolist()})
+    return remove(model, settings, context, criterion)
 
 
 METHOD = Method(

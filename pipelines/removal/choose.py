@@ -23,19 +23,21 @@ STEPS = 24  # halvings of the share: finer than one channel of any layer here
 
 @dataclass(frozen=True)
 class Group:
-    """Units made by the same layers: their scores, the channels each stands for, and how many must stay."""
+    """Units made by the same layers: their scores, the channels each stands for, how many must stay, and of which
+    multiple of channels."""
 
     layers: tuple[str, ...]
     units: np.ndarray
     scores: np.ndarray
     channels: int
     least: int
+    multiple: int = 1
 
-    def kept(self, share: float, multiple: int) -> int:
+    def kept(self, share: float) -> int:
         """How many units stay when `share` of them would go, rounded to the nearest allowed number."""
         wanted = (1 - share) * len(self.units)
-        if multiple > 1:
-            step = max(1, multiple // self.channels)
+        if self.multiple > 1:
+            step = max(1, self.multiple // self.channels)
             wanted = step * max(1, round(wanted / step))
         return min(len(self.units), max(self.least, round(wanted)))
 
@@ -66,13 +68,11 @@ def groups_of(
         channels = max(1, round(len(graph.sites[layers[0]].writes) / len(np.unique(graph.outputs_of(layers[0])))))
         floor = max(1, -(-max(least, multiple if multiple > 1 else 1) // channels))
         values = np.array([scores[int(unit)] for unit in units])
-        found.append(Group(layers, units, values, channels, min(len(units), floor)))
+        found.append(Group(layers, units, values, channels, min(len(units), floor), multiple))
     return found
 
 
-def choose(
-    graph: ChannelGraph, groups: Sequence[Group], *, share: float, target: Target, scope: Scope, multiple: int
-) -> Choice:
+def choose(graph: ChannelGraph, groups: Sequence[Group], *, share: float, target: Target, scope: Scope) -> Choice:
     """The units with the lowest scores, so many that at least `share` of the target goes.
 
     Raises: ValueError when even the floors leave more than that, saying what is possible.
@@ -84,7 +84,7 @@ def choose(
     spare = sparing(graph, groups)
 
     def at(level: float) -> list[int]:
-        return spare(_by_layer(groups, level, multiple) if scope == "layer" else _overall(groups, level, multiple))
+        return spare(_by_layer(groups, level) if scope == "layer" else _overall(groups, level))
 
     def left(level: float) -> dict[str, int]:
         return _amounts(counter, graph, at(level))
@@ -100,8 +100,30 @@ def choose(
     for _ in range(STEPS):
         middle = (low + high) / 2
         low, high = (low, middle) if left(middle)[target] <= allowed else (middle, high)
-    units = np.array(at(high), int)
-    after = _amounts(counter, graph, units.tolist())
+    return _choice(graph, counter, groups, at(high), target)
+
+
+def exactly(graph: ChannelGraph, groups: Sequence[Group], wanted: Sequence[int], *, target: Target) -> Choice:
+    """The units `wanted`, which must be free, as far as floors, multiples and skipped layers let them go.
+
+    Of a group that must keep some of them, those of the lowest scores go.
+    """
+    asked = np.array(sorted(wanted), int)
+    found = []
+    for group in groups:
+        here = np.isin(group.units, asked)
+        step = max(1, group.multiple // group.channels)
+        stay = min(len(here), max(group.least, -(-int((~here).sum()) // step) * step))
+        order = np.lexsort((group.scores, ~here))
+        found.append(group.units[order[: len(here) - stay]])
+    return _choice(graph, CutCounter(graph), groups, sparing(graph, groups)(found), target)
+
+
+def _choice(
+    graph: ChannelGraph, counter: CutCounter, groups: Sequence[Group], gone: Sequence[int], target: Target
+) -> Choice:
+    before, after = _amounts(counter, graph, ()), _amounts(counter, graph, gone)
+    units = np.array(gone, int)
     return Choice(
         units,
         after[target] / before[target],
@@ -113,18 +135,18 @@ def choose(
     )
 
 
-def _by_layer(groups: Sequence[Group], share: float, multiple: int) -> list[np.ndarray]:
-    return [_lowest(group, len(group.units) - group.kept(share, multiple)) for group in groups]
+def _by_layer(groups: Sequence[Group], share: float) -> list[np.ndarray]:
+    return [_lowest(group, len(group.units) - group.kept(share)) for group in groups]
 
 
-def _overall(groups: Sequence[Group], share: float, multiple: int) -> list[np.ndarray]:
+def _overall(groups: Sequence[Group], share: float) -> list[np.ndarray]:
     """One threshold for all: scores are compared as multiples of their group's mean."""
     relative = [group.scores / max(float(group.scores.mean()), 1e-30) for group in groups]
     threshold = np.quantile(np.concatenate(relative), share, method="lower") if share < 1 else np.inf
     found = []
     for group, values in zip(groups, relative, strict=True):
         gone = float((values < threshold).mean())
-        found.append(_lowest(group, len(group.units) - group.kept(gone, multiple)))
+        found.append(_lowest(group, len(group.units) - group.kept(gone)))
     return found
 
 

@@ -1,19 +1,21 @@
 """The way all methods of channel removal go: score, choose, cut, recalibrate, fine-tune, compare with controls.
 
-Only the scores differ. Accuracies here are those on the validation images; test images are left to `measure`. Controls:
-random channels (the same number from every layer), and the small network trained from scratch, for the epochs of the
-dense one (E) or for as many multiply-adds (B). Source: Liu et al., arXiv:1810.05270, section 3.
+A method's `Criterion` says what it does otherwise. Accuracies here are those on the validation images; test images are
+left to `measure`. Controls: random channels (the same number from every layer), and the small network trained from
+scratch, for as many epochs as the method's network has had in all (E), or for as many multiply-adds as that many epochs
+of the dense network (B). Source: Liu et al., arXiv:1810.05270, section 3, who count the dense network's epochs alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from pipelines.methods.method import Context, Outcome
-from pipelines.removal.choose import Choice, choose, groups_of, sparing
+from pipelines.removal.choose import Choice, Group, choose, groups_of, sparing
 from pipelines.removal.recalibrate import recalibrate
 from pipelines.removal.settings import RemovalSettings
 from pipelines.training.settings import Fitting
@@ -22,9 +24,34 @@ from zoo.deploy import deploy
 from zoo.rules import RULES
 
 Scorer = Callable[[ChannelGraph], dict[int, float]]  # free unit -> what it is worth
+Picker = Callable[[ChannelGraph, Sequence[Group]], Choice]
 
 
-def remove(model: Any, settings: RemovalSettings, context: Context, score: Scorer) -> Outcome:
+@dataclass(frozen=True)
+class Prepared:
+    """A copy of the model that a method trained towards its cut, what it says of that, and the epochs it took."""
+
+    model: Any
+    report: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What one method adds to the way all go: only `score` is a must.
+
+    `prepare` trains a copy of the model first; `pick` chooses the units itself instead of by share of a target;
+    `settle` may change weights of the prepared copy once the units are known, before they are cut.
+    """
+
+    score: Scorer
+    prepare: Callable[[Any], Prepared] | None = None
+    pick: Picker | None = None
+    settle: Callable[[ChannelGraph, Choice], None] | None = None
+
+
+def remove(model: Any, settings: RemovalSettings, context: Context, criterion: Criterion) -> Outcome:
     """Gives a smaller, fine-tuned model; `model` is left as it is.
 
     Raises: ValueError, before anything is trained, when no channel of the model can be removed, or not so many.
@@ -33,36 +60,58 @@ def remove(model: Any, settings: RemovalSettings, context: Context, score: Score
     from pipelines.training.reports import fit_warnings
     from zoo.cut import cut
 
-    graph = ChannelGraph.of(_plain(model))
-    if not len(graph.free):
-        ends = (IMAGE, ANSWER)
-        reasons = [f"{count} because {why}" for why, count in graph.barriers().items() if why not in ends]
-        raise ValueError(
-            f"no channel of this model can be removed: {'; '.join(reasons[:3]) or 'it has no layer between its ends'}"
-        )
-    worth = score(graph)
-    groups = groups_of(graph, worth, least=settings.least, multiple=settings.multiple, skip=settings.skipped)
-    chosen = choose(
-        graph, groups, share=settings.remove, target=settings.target, scope=settings.scope, multiple=settings.multiple
-    )
+    plain = _plain(model)
+    graph = ChannelGraph.of(plain)
+    _check(graph, settings, picks=criterion.pick is not None)
+    prepared = criterion.prepare(plain) if criterion.prepare else Prepared(plain)
+    if prepared.model is not plain:
+        graph = ChannelGraph.of(prepared.model)
+    groups = _groups(graph, criterion.score(graph), settings)
+    chosen = criterion.pick(graph, groups) if criterion.pick else _choose(graph, groups, settings)
+    if criterion.settle:
+        criterion.settle(graph, chosen)
     validation = context.data.splits["validation"]
-    report: dict[str, Any] = {"validation_top1_before": scorer(model)(validation)[1], **_sizes(chosen)}
+    report: dict[str, Any] = {"validation_top1_before": scorer(model)(validation)[1], **prepared.report}
+    if prepared.model is not plain:
+        report["validation_top1_prepared"] = scorer(prepared.model)(validation)[1]
+    report |= _sizes(chosen)
     small = cut(graph, chosen.units)
     report["validation_top1_after_cut"] = scorer(small)(validation)[1]
     report["recalibrated_batches"] = recalibrate(
         small, context.data, settings, batches=settings.recalibration, seed=context.seed
     )
     report["validation_top1_after_recalibration"] = scorer(small)(validation)[1]
-    controls = _Controls(graph, chosen, settings, context)
+    controls = _Controls(graph, chosen, settings, context, prepared.epochs)
     fitted = fit(small, context.data, settings, context.watch, seed=context.seed, label="prune")
     report["fit"] = fitted.as_dict()
     report["validation_top1_after"] = scorer(small)(validation)[1]
     report["controls"] = controls.run()
-    warnings = [*fit_warnings(fitted)]
+    warnings = [*prepared.warnings, *fit_warnings(fitted)]
     locked = [reason for reason in graph.barriers() if reason.startswith("it enters")]
     if locked:
         warnings.append(f"some channels were locked: {'; '.join(locked[:3])}")
     return Outcome(small, report, tuple(warnings))
+
+
+def _check(graph: ChannelGraph, settings: RemovalSettings, *, picks: bool) -> None:
+    """Refuses what no choice of units could do; which units go does not matter for that."""
+    if not len(graph.free):
+        ends = (IMAGE, ANSWER)
+        reasons = [f"{count} because {why}" for why, count in graph.barriers().items() if why not in ends]
+        raise ValueError(
+            f"no channel of this model can be removed: {'; '.join(reasons[:3]) or 'it has no layer between its ends'}"
+        )
+    groups = _groups(graph, {int(unit): 1.0 for unit in graph.free}, settings)
+    if not picks:
+        _choose(graph, groups, settings)
+
+
+def _groups(graph: ChannelGraph, worth: dict[int, float], settings: RemovalSettings) -> list[Group]:
+    return groups_of(graph, worth, least=settings.least, multiple=settings.multiple, skip=settings.skipped)
+
+
+def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSettings) -> Choice:
+    return choose(graph, groups, share=settings.remove, target=settings.target, scope=settings.scope)
 
 
 def _plain(model: Any) -> Any:
@@ -88,8 +137,11 @@ def _sizes(chosen: Choice) -> dict[str, Any]:
 class _Controls:
     """What the result must be held against; each is trained under its own label, so that it can be resumed."""
 
-    def __init__(self, graph: ChannelGraph, chosen: Choice, settings: RemovalSettings, context: Context) -> None:
+    def __init__(
+        self, graph: ChannelGraph, chosen: Choice, settings: RemovalSettings, context: Context, prepared: int
+    ) -> None:
         self.graph, self.chosen, self.settings, self.context = graph, chosen, settings, context
+        self.epochs = settings.dense_epochs + prepared + settings.epochs  # what the method's own network has had
 
     def run(self) -> dict[str, float]:
         """Validation accuracy by name of the control."""
@@ -98,9 +150,9 @@ class _Controls:
             found["random"] = self._random()
         plan = self.settings.control_scratch
         if plan in ("e", "both"):
-            found["scratch_e"] = self._scratch("scratch_e", self.settings.dense_epochs)
+            found["scratch_e"] = self._scratch("scratch_e", self.epochs)
         if plan in ("b", "both"):
-            stretched = int(self.settings.dense_epochs * self.chosen.macs_before / self.chosen.macs)
+            stretched = int(self.epochs * self.chosen.macs_before / self.chosen.macs)
             found["scratch_b"] = self._scratch("scratch_b", stretched)
         return found
 

@@ -37,8 +37,8 @@ class RemovalSettings(Fitting):
     )
     control_scratch: Literal["none", "e", "b", "both"] = setting(
         "none",
-        help="Also trains the small network from random weights: e for the dense network's epochs, b for as much work "
-        "as the dense network took (Liu et al.)",
+        help="Also trains the small network from random weights: e for all epochs this one has had, b for as much work "
+        "as those took with the dense network (Liu et al.)",
     )
     dense_epochs: int = setting(
         20, ge=1, le=10_000, unit="epochs", help="Epochs the dense network was trained for, for the scratch controls"

@@ -27,7 +27,7 @@ def scores_of(graph: ChannelGraph, seed: int = 0) -> dict[int, float]:
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.7])
 def test_the_target_is_reached_and_not_overshot_by_much(graph, share, target, scope) -> None:
     groups = groups_of(graph, scores_of(graph), least=4, multiple=4)
-    chosen = choose(graph, groups, share=share, target=target, scope=scope, multiple=4)
+    chosen = choose(graph, groups, share=share, target=target, scope=scope)
     assert 1 - share - 0.08 < chosen.left <= 1 - share
     small = cut(graph, chosen.units)
     cost = zoo.cost_of(zoo.sketch_of(small))
@@ -40,7 +40,7 @@ def test_counts_of_a_cut_are_those_of_the_model_that_is_built(name) -> None:
     side = max(32, zoo.architecture(name).minimum_side)
     graph = ChannelGraph.of(zoo.build(name, width=0.25, resolution=side, classes=3, channels=1, **options))
     groups = groups_of(graph, scores_of(graph), least=1, multiple=1)
-    chosen = choose(graph, groups, share=0.5, target="channels", scope="layer", multiple=1)
+    chosen = choose(graph, groups, share=0.5, target="channels", scope="layer")
     cost = zoo.cost_of(zoo.sketch_of(cut(graph, chosen.units)))
     assert CutCounter(graph).counts(chosen.units) == (cost.params, cost.macs)
 
@@ -48,7 +48,7 @@ def test_counts_of_a_cut_are_those_of_the_model_that_is_built(name) -> None:
 def test_multiples_floors_and_skipped_layers_hold(graph) -> None:
     skip = ["stage3_*"]
     groups = groups_of(graph, scores_of(graph), least=16, multiple=8, skip=skip)
-    chosen = choose(graph, groups, share=0.3, target="channels", scope="global", multiple=8)
+    chosen = choose(graph, groups, share=0.3, target="channels", scope="global")
     small = cut(graph, chosen.units)
     for layer in small.layers:
         before = graph.model.get_layer(layer.name)
@@ -64,7 +64,7 @@ def test_multiples_floors_and_skipped_layers_hold(graph) -> None:
 def test_the_lowest_scores_of_each_layer_go(graph) -> None:
     scores = scores_of(graph)
     chosen = choose(
-        graph, groups_of(graph, scores, least=1, multiple=1), share=0.4, target="channels", scope="layer", multiple=1
+        graph, groups_of(graph, scores, least=1, multiple=1), share=0.4, target="channels", scope="layer"
     )
     gone = set(chosen.units.tolist())
     for group, kept in chosen.groups:
@@ -75,9 +75,9 @@ def test_the_lowest_scores_of_each_layer_go(graph) -> None:
 def test_what_the_floors_forbid_is_refused_with_what_is_possible(graph) -> None:
     groups = groups_of(graph, scores_of(graph), least=64, multiple=8)
     with pytest.raises(ValueError, match=r"remove = 0\.9 of the macs is not possible.*at most 0\.\d+ can go"):
-        choose(graph, groups, share=0.9, target="macs", scope="layer", multiple=8)
+        choose(graph, groups, share=0.9, target="macs", scope="layer")
     with pytest.raises(ValueError, match="at most 0 can go"):
         choose(
             graph, groups_of(graph, scores_of(graph), least=1, multiple=1, skip=["*"]),
-            share=0.1, target="macs", scope="layer", multiple=1,
+            share=0.1, target="macs", scope="layer",
         )  # fmt: skip
