@@ -10,6 +10,7 @@ from exports.contract import Contract, InputSpec, OutputSpec, contract_path, sel
 from exports.evaluate import ClassScore, Evaluation, evaluate, score
 from exports.formats import FORMATS, Format, format_named
 from exports.gate import GateReport, gate
+from exports.keras_import import Imported, import_model
 from exports.latency import LatencyReport, LatencyRow, machine, measure
 from exports.model_file import is_int8_aware, load_model, save_model
 from exports.run_file import KERNELS, predict
@@ -29,6 +30,7 @@ __all__ = [
     "Failure",
     "Format",
     "GateReport",
+    "Imported",
     "InputSpec",
     "LatencyReport",
     "LatencyRow",
@@ -40,6 +42,7 @@ __all__ = [
     "evaluate",
     "format_named",
     "gate",
+    "import_model",
     "is_int8_aware",
     "load_model",
     "machine",

@@ -60,11 +60,18 @@ def _weights(job: dict[str, Any], report: Report) -> None:
     read_here(job, report)
 
 
+def _import(job: dict[str, Any], report: Report) -> None:
+    from exports.keras_import import import_here
+
+    import_here(job, report)
+
+
 ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "write": _write,
     "examine": _examine,
     "sketch": _sketch,
     "weights": _weights,
+    "import": _import,
 }
 
 

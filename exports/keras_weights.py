@@ -76,7 +76,7 @@ def read_here(job: dict[str, Any], report: Any) -> None:
     """The child's part: reads `job["path"]` and writes its arrays to `job["arrays"]` (.npz)."""
     path, arrays = Path(job["path"]), Path(job["arrays"])
     try:
-        tensors = _read(path, arrays.parent)
+        tensors = read_arrays(path, arrays.parent)
     except Exception as error:
         # HDF5 fails in any way on damaged bytes; the file is then unreadable, which is the answer.
         report("refused", cause=str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
@@ -89,12 +89,16 @@ def read_here(job: dict[str, Any], report: Any) -> None:
     report("read", layers=[[name, len(layer)] for name, layer in tensors.items()])
 
 
-def _read(path: Path, scratch: Path) -> dict[str, list[np.ndarray]]:
+def read_arrays(path: Path, scratch: Path) -> dict[str, list[np.ndarray]]:
+    """Layer -> its arrays, read in this process; `scratch` is a folder for what has to be unpacked.
+
+    Raises: ValueError, and whatever HDF5 raises on damaged bytes: call it in a child process only.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            names = _layer_names(json.loads(_unpacked(archive, "config.json", MOST_CONFIG_BYTES)))
+            names = _layer_names(json.loads(unpacked(archive, "config.json", MOST_CONFIG_BYTES)))
             inner = scratch / "model.weights.h5"
-            inner.write_bytes(_unpacked(archive, "model.weights.h5", MOST_BYTES))
+            inner.write_bytes(unpacked(archive, "model.weights.h5", MOST_BYTES))
         found = _read_hdf5(inner)
         return {name: found[numbered] for numbered, name in names.items() if numbered in found}
     return _read_hdf5(path)
@@ -194,7 +198,8 @@ def _layer_names(config: Any) -> dict[str, str]:
     return names
 
 
-def _unpacked(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+def unpacked(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """One entry of a zip, of at most `most` bytes. Raises: ValueError when it is missing or larger."""
     if name not in archive.namelist():
         raise ValueError(f"it is a zip without {name}; a .keras file has one")
     with archive.open(name) as entry:

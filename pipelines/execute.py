@@ -39,12 +39,13 @@ def execute(handle: Any) -> None:
     weights_sha256: str | None = None
     for index, spec in enumerate(recipe.steps):
         if index in finished:
-            history += _models_of(finished[index])
+            history += [*_model_begun_from(finished[index].report), *_models_of(finished[index])]
             continue
         if state is None:
             state = _restore(recipe, data, handle, [finished[i] for i in sorted(finished) if i < index])
             artifacts += _restore_artifacts(handle)
             weights_sha256 = _weights_sha256(state, finished)
+            history += _model_begun_from({"weights": state.weights})
         watch = _StepWatch(handle, index)
         watch.check()
         key = step_key(recipe, index, data, weights_sha256)
@@ -189,6 +190,8 @@ def _restore(recipe: Recipe, data: Dataset, handle: Any, done: list[Any]) -> Sta
     for record in reversed(done):
         if record.model_sha256:
             return _stored_state(record, handle)
+    if recipe.start_file is not None:
+        return _imported_state(recipe, recipe.start_file, data, handle)
     if recipe.start is not None:
         return _start_from(recipe.start, data, handle)
     if recipe.model.weights is not None:
@@ -216,6 +219,34 @@ def _weights_sha256(state: State, finished: dict[int, Any]) -> str | None:
     """The hash of the published weights this run began from, now or before it was resumed."""
     known = [state.weights or {}, *(record.report.get("weights", {}) for record in finished.values())]
     return next((one["sha256"] for one in known if one), None)
+
+
+def imported_model(recipe: Recipe, path: Path, data: Dataset, out: Path) -> tuple[Any, dict[str, Any]]:
+    """The model of a file from elsewhere, written anew to `out`, and what was read. ValueError when it does not fit."""
+    from exports import import_model, load_model
+
+    found = import_model(path, out, input_range=recipe.start_range, resolution=data.resolution)
+    wanted = (*data.resolution, data.channels)
+    if found.input_shape != wanted or found.classes != len(data.classes):
+        raise ValueError(
+            f"the model of {path.name} maps {found.input_shape} to {found.classes} classes; the images need {wanted} "
+            f"and {len(data.classes)}: set data.resolution and data.channels to the model's, and use a folder with "
+            "its classes"
+        )
+    return load_model(out), {"file": path.name, "input_range": recipe.start_range, **found.as_dict()}
+
+
+def _imported_state(recipe: Recipe, path: Path, data: Dataset, handle: Any) -> State:
+    """Gives the model of a person's own file as a trained one."""
+    handle.progress(0, 0, 1, f"reading {path.name}")
+    out = Path(handle.folder) / "imported.keras"
+    model, found = imported_model(recipe, path, data, out)
+    handle.log(f"model {path.name}: {found['params']:,} params in {found['layers']} layers, "
+               f"SHA-256 {found['sha256'][:12]}")  # fmt: skip
+    for note in found["notes"]:
+        handle.log(f"note: {note}")
+    kept = handle.keep_file(out)
+    return State(model, False, True, out, kept, "imported", weights={**found, "model_sha256": kept, "warnings": []})
 
 
 def _start_from(start: str, data: Dataset, handle: Any) -> State:
@@ -255,6 +286,12 @@ def _models_before(recipe: Recipe, handle: Any) -> list[tuple[str, str]]:
         return []
     records = handle.registry.steps(recipe.start_run)
     return [pair for record in records for pair in _models_of(record) if not record.report.get("int8_aware")]
+
+
+def _model_begun_from(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """The imported model of a run, by what its first step reports: the one that all later ones are compared with."""
+    sha256 = (report.get("weights") or {}).get("model_sha256")
+    return [("imported", sha256)] if sha256 else []
 
 
 def _models_of(record: Any) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def probe(recipe: Recipe) -> dict[str, Any]:
 def _measure(recipe: Recipe) -> dict[str, Any]:
     import psutil
 
-    from pipelines.execute import LEARNING_STEPS, fresh_model, open_data
+    from pipelines.execute import LEARNING_STEPS, fresh_model, imported_model, open_data
     from pipelines.runs import Home
     from pipelines.training import session
     from pipelines.training.loop import fit
@@ -55,7 +56,11 @@ def _measure(recipe: Recipe) -> dict[str, Any]:
 
     data = open_data(recipe, Home.open())
     session.open_session(recipe.seed)
-    model = fresh_model(recipe, data, recipe.seed)
+    if recipe.start_file is None:
+        model = fresh_model(recipe, data, recipe.seed)
+    else:
+        with tempfile.TemporaryDirectory(prefix="litesmith-probe-") as folder:
+            model, _ = imported_model(recipe, recipe.start_file, data, Path(folder) / "imported.keras")
     if recipe.steps and recipe.steps[0].step in LEARNING_STEPS:
         freeze(model, recipe.model.frozen)  # a frozen backbone trains faster
     fitting: Any = next((spec.settings for spec in recipe.steps if STEPS[spec.step].methods), Fitting())

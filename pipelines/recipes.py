@@ -25,6 +25,7 @@ import pydantic
 import yaml
 
 import zoo
+from exports.keras_weights import SUFFIXES
 from pipelines.data import SOURCES
 from pipelines.settings import Settings, explain, make, setting
 from pipelines.steps import STEPS, settings_of
@@ -139,8 +140,13 @@ class Recipe(pydantic.BaseModel):
     model: ModelSettings = ModelSettings()
     start: str | None = pydantic.Field(
         None,
-        pattern=r"^run:r\d+(/\d+)?$",
-        description="Begin from the last model of run:ID, or from that of its step N: run:ID/N",
+        pattern=r"^(run:r\d+(/\d+)?|file:.+)$",
+        max_length=4096,
+        description="Begin from the last model of run:ID, from that of its step N (run:ID/N), or from a Keras model "
+        "file of your own: file:PATH",
+    )
+    start_range: Literal["0..1", "-1..1", "0..255"] = pydantic.Field(
+        "0..1", description="The range of pixels that the model of start = file:PATH was trained on"
     )
     steps: tuple[StepSpec, ...] = ()
     grid: Grid | None = None
@@ -208,13 +214,35 @@ class Recipe(pydantic.BaseModel):
                 {spec.step: _brief(type(spec.settings), spec.settings.model_dump(mode="json"), always=("method",))}
                 for spec in self.steps
             ]
+            if self.start_file is not None:
+                del values["model"]  # the file has its own
+            if self.start_range == "0..1":
+                del values["start_range"]
             values = {key: value for key, value in values.items() if value not in ("", None, {}) or key == "steps"}
         return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110))
+
+    @pydantic.field_validator("start")
+    @classmethod
+    def _whole_start(cls, value: str | None) -> str | None:
+        if value is None or not value.startswith("file:"):
+            return value
+        path = Path(value.removeprefix("file:")).expanduser()
+        if path.suffix not in SUFFIXES:
+            raise ValueError(f"a model file ends in {', '.join(SUFFIXES)}")
+        # A job runs in another folder than the one in which the path was typed.
+        return f"file:{path.absolute()}"
 
     @property
     def start_run(self) -> str | None:
         """The id of the run this recipe begins from."""
-        return self.start.removeprefix("run:").partition("/")[0] if self.start else None
+        found = self.start is not None and self.start.startswith("run:")
+        return str(self.start).removeprefix("run:").partition("/")[0] if found else None
+
+    @property
+    def start_file(self) -> Path | None:
+        """The model file this recipe begins from."""
+        found = self.start is not None and self.start.startswith("file:")
+        return Path(str(self.start).removeprefix("file:")) if found else None
 
     @property
     def sha256(self) -> str:
@@ -229,6 +257,8 @@ class Recipe(pydantic.BaseModel):
         """
         widths = (self.grid and self.grid.widths) or (self.model.width,)
         resolutions: Any = (self.grid and self.grid.resolutions) or (self.data.resolution,)
+        if self.start_file is not None and len(widths) * len(resolutions) > 1:
+            raise ValueError(f"start = {self.start}: the model of a file has one width and size; leave the grid out")
         if len(widths) * len(resolutions) > MAX_GRID:
             raise ValueError(
                 f"the grid has {len(widths) * len(resolutions)} runs; at most {MAX_GRID} are started at once"
@@ -238,11 +268,12 @@ class Recipe(pydantic.BaseModel):
             for resolution in resolutions:
                 model = make(ModelSettings, {**self.model.model_dump(), "width": width}, "model")
                 data = make(DataSettings, {**self.data.model_dump(), "resolution": resolution}, "data")
-                # The sketch is the judge of width, resolution and options, and costs milliseconds.
-                zoo.sketch(
-                    model.name, width=model.width, resolution=data.likely_resolution, classes=10,
-                    channels=data.channels or 3, **model.options,
-                )  # fmt: skip
+                if self.start_file is None:
+                    # The sketch is the judge of width, resolution and options, and costs milliseconds.
+                    zoo.sketch(
+                        model.name, width=model.width, resolution=data.likely_resolution, classes=10,
+                        channels=data.channels or 3, **model.options,
+                    )  # fmt: skip
                 judge(model, data, self.start)
                 name = (
                     f"{self.name} w{width:g} r{_side(resolution)}" if len(widths) * len(resolutions) > 1 else self.name

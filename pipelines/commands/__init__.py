@@ -12,6 +12,7 @@ from pipelines.commands.estimate import COMMAND as ESTIMATE
 from pipelines.commands.evaluate import COMMAND as EVALUATE
 from pipelines.commands.export import COMMAND as EXPORT
 from pipelines.commands.fit import COMMAND as FIT
+from pipelines.commands.import_model import COMMAND as IMPORT
 from pipelines.commands.lint import COMMAND as LINT
 from pipelines.commands.measure import COMMAND as MEASURE
 from pipelines.commands.methods import COMMAND as METHODS
@@ -26,7 +27,7 @@ from pipelines.commands.zoo_list import COMMAND as ZOO
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
-        ZOO, COST, FIT, LINT, METHODS, DATA, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE, RENAME,
-        DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, DEMO, WORK, SUPERVISE,
+        ZOO, COST, FIT, LINT, METHODS, DATA, IMPORT, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE,
+        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, DEMO, WORK, SUPERVISE,
     )
 }  # fmt: skip

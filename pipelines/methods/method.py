@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ class Context:
     seed: int
     watch: Watch
     load_run: Callable[[str], Any] = field(default=lambda run: _no_runs(run))
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext  # nothing else of ours computes inside it
 
 
 @dataclass(frozen=True)

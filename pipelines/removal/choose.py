@@ -16,7 +16,8 @@ import numpy as np
 from zoo.channel_graph import ChannelGraph
 from zoo.cut_counts import CutCounter
 
-Target = Literal["macs", "params", "channels"]
+Counted = Literal["macs", "params", "channels"]
+Target = Literal["macs", "params", "channels", "latency"]
 Scope = Literal["layer", "global"]
 STEPS = 24  # halvings of the share: finer than one channel of any layer here
 
@@ -72,38 +73,52 @@ def groups_of(
     return found
 
 
-def choose(graph: ChannelGraph, groups: Sequence[Group], *, share: float, target: Target, scope: Scope) -> Choice:
+class Ladder:
+    """Cuts of one network by level: 0 removes nothing, 1 all that floors, multiples and skipped layers allow."""
+
+    def __init__(self, graph: ChannelGraph, groups: Sequence[Group], scope: Scope) -> None:
+        self.graph, self.groups, self._scope = graph, groups, scope
+        self._counter, self._spare = CutCounter(graph), sparing(graph, groups)
+
+    def amounts(self, level: float) -> dict[str, int]:
+        """What is left at a level: params, macs and channels."""
+        return _amounts(self._counter, self.graph, self._units(level))
+
+    def at(self, level: float, left: float) -> Choice:
+        """The cut at a level; `left` is what it leaves of the target."""
+        return _choice(self.graph, self._counter, self.groups, self._units(level), left)
+
+    def _units(self, level: float) -> list[int]:
+        by = _by_layer if self._scope == "layer" else _overall
+        return self._spare(by(self.groups, level))
+
+
+def choose(graph: ChannelGraph, groups: Sequence[Group], *, share: float, target: Counted, scope: Scope) -> Choice:
     """The units with the lowest scores, so many that at least `share` of the target goes.
 
     Raises: ValueError when even the floors leave more than that, saying what is possible.
     """
-    counter = CutCounter(graph)
-    before = _amounts(counter, graph, ())
-    allowed = (1 - share) * before[target]
-
-    spare = sparing(graph, groups)
-
-    def at(level: float) -> list[int]:
-        return spare(_by_layer(groups, level) if scope == "layer" else _overall(groups, level))
-
-    def left(level: float) -> dict[str, int]:
-        return _amounts(counter, graph, at(level))
-
-    least = left(1.0)[target]
+    ladder = Ladder(graph, groups, scope)
+    before, least = ladder.amounts(0.0)[target], ladder.amounts(1.0)[target]
+    allowed = (1 - share) * before
     if not groups or least > allowed:
-        possible = 1 - least / before[target] if groups else 0.0
-        raise ValueError(
-            f"remove = {share:g} of the {target} is not possible: with floors, multiples and skipped layers at most "
-            f"{possible:.3g} can go; ask for less, or lower least or multiple"
-        )
+        raise ValueError(not_possible(share, target, 1 - least / before if groups else 0.0))
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (low, middle) if left(middle)[target] <= allowed else (middle, high)
-    return _choice(graph, counter, groups, at(high), target)
+        low, high = (low, middle) if ladder.amounts(middle)[target] <= allowed else (middle, high)
+    return ladder.at(high, ladder.amounts(high)[target] / before)
 
 
-def exactly(graph: ChannelGraph, groups: Sequence[Group], wanted: Sequence[int], *, target: Target) -> Choice:
+def not_possible(share: float, target: Target, possible: float) -> str:
+    """The sentence that refuses a target and says what would work."""
+    return (
+        f"remove = {share:.3g} of the {target} is not possible: with floors, multiples and skipped layers at most "
+        f"{possible:.3g} can go; ask for less, or lower least or multiple"
+    )
+
+
+def exactly(graph: ChannelGraph, groups: Sequence[Group], wanted: Sequence[int], *, target: Counted) -> Choice:
     """The units `wanted`, which must be free, as far as floors, multiples and skipped layers let them go.
 
     Of a group that must keep some of them, those of the lowest scores go.
@@ -116,17 +131,19 @@ def exactly(graph: ChannelGraph, groups: Sequence[Group], wanted: Sequence[int],
         stay = min(len(here), max(group.least, -(-int((~here).sum()) // step) * step))
         order = np.lexsort((group.scores, ~here))
         found.append(group.units[order[: len(here) - stay]])
-    return _choice(graph, CutCounter(graph), groups, sparing(graph, groups)(found), target)
+    counter, gone = CutCounter(graph), sparing(graph, groups)(found)
+    left = _amounts(counter, graph, gone)[target] / _amounts(counter, graph, ())[target]
+    return _choice(graph, counter, groups, gone, left)
 
 
 def _choice(
-    graph: ChannelGraph, counter: CutCounter, groups: Sequence[Group], gone: Sequence[int], target: Target
+    graph: ChannelGraph, counter: CutCounter, groups: Sequence[Group], gone: Sequence[int], left: float
 ) -> Choice:
     before, after = _amounts(counter, graph, ()), _amounts(counter, graph, gone)
     units = np.array(gone, int)
     return Choice(
         units,
-        after[target] / before[target],
+        left,
         before["params"],
         after["params"],
         before["macs"],

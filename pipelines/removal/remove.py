@@ -18,6 +18,7 @@ from pipelines.methods.method import Context, Outcome
 from pipelines.removal.choose import Choice, Group, choose, groups_of, sparing
 from pipelines.removal.recalibrate import recalibrate
 from pipelines.removal.settings import RemovalSettings
+from pipelines.removal.timing import check_time, choose_by_time, compare_files, gain_in_words
 from pipelines.training.settings import Fitting
 from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph
 from zoo.deploy import deploy
@@ -62,12 +63,12 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
 
     plain = _plain(model)
     graph = ChannelGraph.of(plain)
-    _check(graph, settings, picks=criterion.pick is not None)
+    _check(graph, settings, criterion, context)
     prepared = criterion.prepare(plain) if criterion.prepare else Prepared(plain)
     if prepared.model is not plain:
         graph = ChannelGraph.of(prepared.model)
     groups = _groups(graph, criterion.score(graph), settings)
-    chosen = criterion.pick(graph, groups) if criterion.pick else _choose(graph, groups, settings)
+    chosen, timed = _chosen(graph, groups, criterion, settings, context)
     if criterion.settle:
         criterion.settle(graph, chosen)
     validation = context.data.splits["validation"]
@@ -75,6 +76,8 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     if prepared.model is not plain:
         report["validation_top1_prepared"] = scorer(prepared.model)(validation)[1]
     report |= _sizes(chosen)
+    if timed:
+        report["timed"] = timed
     small = cut(graph, chosen.units)
     report["validation_top1_after_cut"] = scorer(small)(validation)[1]
     report["recalibrated_batches"] = recalibrate(
@@ -90,10 +93,15 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     locked = [reason for reason in graph.barriers() if reason.startswith("it enters")]
     if locked:
         warnings.append(f"some channels were locked: {'; '.join(locked[:3])}")
+    if settings.compare_files:
+        context.watch.log("writing and timing the network before and after")
+        report["files"] = compare_files(plain, small, context)
+        slow = gain_in_words(report["files"])
+        warnings += [slow] if slow else []
     return Outcome(small, report, tuple(warnings))
 
 
-def _check(graph: ChannelGraph, settings: RemovalSettings, *, picks: bool) -> None:
+def _check(graph: ChannelGraph, settings: RemovalSettings, criterion: Criterion, context: Context) -> None:
     """Refuses what no choice of units could do; which units go does not matter for that."""
     if not len(graph.free):
         ends = (IMAGE, ANSWER)
@@ -102,15 +110,40 @@ def _check(graph: ChannelGraph, settings: RemovalSettings, *, picks: bool) -> No
             f"no channel of this model can be removed: {'; '.join(reasons[:3]) or 'it has no layer between its ends'}"
         )
     groups = _groups(graph, {int(unit): 1.0 for unit in graph.free}, settings)
-    if not picks:
+    if not groups:
+        raise ValueError(f"skip = {settings.skip!r} leaves no layer of which channels could be removed")
+    if criterion.pick is None and settings.target != "latency":
         _choose(graph, groups, settings)
+    elif criterion.pick is None and criterion.prepare is not None:
+        check_time(graph, groups, context, **_time_wanted(settings))
 
 
 def _groups(graph: ChannelGraph, worth: dict[int, float], settings: RemovalSettings) -> list[Group]:
     return groups_of(graph, worth, least=settings.least, multiple=settings.multiple, skip=settings.skipped)
 
 
+def _chosen(
+    graph: ChannelGraph, groups: Sequence[Group], criterion: Criterion, settings: RemovalSettings, context: Context
+) -> tuple[Choice, list[dict[str, Any]]]:
+    """The units to go; and what was timed to find them, for a target in time."""
+    if criterion.pick:
+        return criterion.pick(graph, groups), []
+    if settings.target != "latency":
+        return _choose(graph, groups, settings), []
+    return choose_by_time(graph, groups, context, **_time_wanted(settings))
+
+
+def _time_wanted(settings: RemovalSettings) -> dict[str, Any]:
+    return {
+        "share": settings.remove,
+        "milliseconds": settings.latency_ms,
+        "format_id": settings.timed_format,
+        "scope": settings.scope,
+    }
+
+
 def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSettings) -> Choice:
+    assert settings.target != "latency"
     return choose(graph, groups, share=settings.remove, target=settings.target, scope=settings.scope)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import select
 
 from pipelines.runs import states
+from pipelines.runs.lineage import model_name
 from pipelines.runs.registry import Registry
 from pipelines.runs.tables import RunRow, StepRow
 
@@ -40,12 +41,12 @@ class Estimate:
 
 def estimate(registry: Registry, recipe: Recipe, *, macs_of: Macs | None = None) -> Estimate | None:
     """Returns what the recipe is likely to take; None when one of its steps was never done in a comparable run."""
-    data, model = recipe.get("data") or {}, recipe.get("model") or {}
+    data = recipe.get("data") or {}
     comparable = (
         select(StepRow, RunRow.recipe)
         .join(RunRow, RunRow.id == StepRow.run_id)
         .where(
-            RunRow.model_name == model.get("name"),
+            RunRow.model_name == model_name(recipe),
             RunRow.data_source == data.get("source"),
             StepRow.state == states.DONE,
         )

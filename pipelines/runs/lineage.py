@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -18,6 +19,15 @@ REFERENCE = re.compile(r"run:(r\d+)(?:[/@#:].*)?")
 def needed_runs(recipe: Any) -> set[str]:
     """Returns the ids of all runs that a recipe names, at whatever depth."""
     return {match.group(1) for text in _strings(recipe) if (match := REFERENCE.fullmatch(text))}
+
+
+def model_name(recipe: Any) -> str | None:
+    """The architecture of a recipe, or the name of the model file it begins from."""
+    start = str(recipe.get("start") or "")
+    if start.startswith("file:"):
+        return Path(start.removeprefix("file:")).name
+    found = (recipe.get("model") or {}).get("name")
+    return None if found is None else str(found)
 
 
 def check_present(session: Session, ids: set[str]) -> None:

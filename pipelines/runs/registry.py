@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from pipelines.runs import states, trash
 from pipelines.runs.disk import DiskUse, folder_bytes, free_bytes
 from pipelines.runs.home import Home
-from pipelines.runs.lineage import check_present, dependents_of, needed_runs
+from pipelines.runs.lineage import check_present, dependents_of, model_name, needed_runs
 from pipelines.runs.reading import artifact_of, evaluation_of, latency_of, metric_of, run_of, step_of
 from pipelines.runs.records import (
     ArtifactRecord,
@@ -80,7 +80,7 @@ class Registry:
         Raises ValueError when the parent, or a run that the recipe names (`run:ID`), is not here.
         """
         needed = needed_runs(recipe)
-        data, model = recipe.get("data") or {}, recipe.get("model") or {}
+        data = recipe.get("data") or {}
 
         def insert(session: Session) -> str:
             check_present(session, needed | ({parent} if parent else set()))
@@ -94,7 +94,7 @@ class Registry:
                     recipe=recipe,
                     recipe_sha256=sha256 or recipe_sha256(recipe),
                     data_source=data.get("source"),
-                    model_name=model.get("name"),
+                    model_name=model_name(recipe),
                     seed=seed,
                     group_name=group,
                     parent_id=parent,

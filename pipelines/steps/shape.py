@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipelines.jobs.alone import alone_on_machine
 from pipelines.methods import METHODS, Context
 from pipelines.steps.step import Result, State, Step, Surroundings
 
@@ -18,7 +19,10 @@ def run(state: State, settings: Any, around: Surroundings) -> Result:
         )
     if method.kind in ("prune", "quantise") and not state.trained:
         raise ValueError(f"{method.kind} needs a trained model: put train or distil before it")
-    context = Context(around.data, around.seed, around.watch, around.load_run)
+    context = Context(
+        around.data, around.seed, around.watch, around.load_run,
+        alone=lambda: alone_on_machine(around.handle.home, around.watch.check),
+    )  # fmt: skip
     outcome = method.apply(state.model, settings, context)
     metrics = {
         key: float(value)

@@ -1,0 +1,50 @@
+"""`import FILE`: whether a Keras model from elsewhere can be used here, and the words that begin a recipe with it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from exports.keras_config import RANGES
+from exports.keras_import import import_model
+from pipelines.commands.command import Command, resolution
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="a model of Keras 2, Keras 3 or tf_keras: .keras, or .h5 with its description")
+    parser.add_argument(
+        "--input-range", choices=tuple(RANGES), default="0..1", help="the range of pixels it was trained on"
+    )
+    parser.add_argument("--resolution", help="side in pixels, or HEIGHTxWIDTH, where the file leaves it open")
+
+
+def run(asked: argparse.Namespace) -> dict[str, Any]:
+    side = resolution(asked.resolution) if asked.resolution else None
+    found = import_model(
+        asked.file, input_range=asked.input_range, resolution=(side, side) if isinstance(side, int) else side
+    )
+    height, width, channels = found.input_shape
+    recipe: dict[str, Any] = {"start": f"file:{Path(asked.file).expanduser().absolute()}"}
+    if asked.input_range != "0..1":
+        recipe["start_range"] = asked.input_range
+    recipe["data"] = {"resolution": height if height == width else [height, width], "channels": channels}
+    return {"file": asked.file, **found.as_dict(), "recipe": recipe}
+
+
+def show(document: dict[str, Any]) -> str:
+    height, width, channels = document["input_shape"]
+    recipe = document["recipe"]
+    lines = [
+        f"{document['file']}: {document['params']:,} params in {document['layers']} layers, "
+        f"{height}x{width}x{channels} to {document['classes']} classes, SHA-256 {document['sha256'][:12]}",
+        *(f"note: {note}" for note in document["notes"]),
+        *(f"barrier: {name}: no channel before it can be removed" for name in document["barriers"]),
+        "A recipe that begins with it:",
+        *(f"  {key}: {value}" for key, value in recipe.items() if key != "data"),
+        f"  data: {{source: folder:PATH, resolution: {recipe['data']['resolution']}, channels: {channels}}}",
+    ]
+    return "\n".join(lines)
+
+
+COMMAND = Command("import", "check a Keras model file and say how a recipe begins with it", arguments, run, show)

@@ -1,0 +1,112 @@
+"""A person's own Keras model and own folder of images: pruned to a target latency by one recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.recipes import Recipe
+
+TRAIN = """
+import sys
+import numpy as np
+from sklearn.datasets import load_digits
+import tensorflow as tf
+keras, L = tf.keras, tf.keras.layers
+keras.utils.set_random_seed(0)
+digits = load_digits()
+few = digits.target < 4
+images = np.kron(digits.images[few] / 16.0, np.ones((2, 2)))[..., None].astype("float32")
+image = keras.Input((16, 16, 1))
+x = L.Conv2D(32, 3, padding="same", use_bias=False)(image)
+x = L.ReLU()(L.BatchNormalization()(x))
+y = L.Conv2D(64, 3, padding="same", use_bias=False)(x)
+y = L.ReLU()(L.BatchNormalization()(y))
+x = L.Add()([x, L.Conv2D(32, 1)(y)])
+x = L.GlobalAveragePooling2D()(L.Conv2D(64, 3, strides=2, activation="relu")(x))
+model = keras.Model(image, L.Dense(4, activation="softmax")(x))
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+model.fit(images * 255 if sys.argv[2] == "0..255" else images, digits.target[few], epochs=6, verbose=0)
+model.save(sys.argv[1])
+"""
+
+
+def folder_of_digits(folder: Path) -> Path:
+    """720 pictures of the digits 0 to 3, 16 x 16, one folder per class."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for place in np.flatnonzero(digits.target < 4):
+        home = folder / f"digit {digits.target[place]}"
+        home.mkdir(parents=True, exist_ok=True)
+        grey = np.kron(digits.images[place] * 255 / 16, np.ones((2, 2))).astype(np.uint8)
+        Image.fromarray(grey).save(home / f"{place}.png")
+    return folder
+
+
+def own_model(path: Path, input_range: str = "0..1") -> Path:
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run([sys.executable, "-c", TRAIN, str(path), input_range], env=environment, check=True)
+    return path
+
+
+def test_a_recipe_that_begins_with_a_file_keeps_it_and_says_no_architecture() -> None:
+    recipe = Recipe.of({"start": "file:mine.h5", "start_range": "-1..1", "steps": ["prune", "export"]})
+    assert recipe.start_file == Path("mine.h5").absolute()
+    assert recipe.start_run is None
+    assert "model" not in recipe.dump()
+    again = Recipe.parse(recipe.dump())
+    assert again.sha256 == recipe.sha256
+    with pytest.raises(ValueError, match="a model file ends in"):
+        Recipe.of({"start": "file:mine.pt"})
+    with pytest.raises(ValueError, match="leave the grid out"):
+        Recipe.of({"start": "file:mine.h5", "grid": {"widths": [0.5, 1.0]}})
+    with pytest.raises(ValueError, match="start_range"):
+        Recipe.of({"start": "file:mine.h5", "start_range": "0..2"})
+
+
+@pytest.mark.slow
+def test_own_model_and_own_images_are_pruned_to_a_target_latency(tmp_path) -> None:
+    model = own_model(tmp_path / "mine.h5", "0..255")
+    images = folder_of_digits(tmp_path / "images")
+    recipe = Recipe.of(
+        {
+            "start": f"file:{model}",
+            "start_range": "0..255",
+            "data": {"source": f"folder:{images}", "resolution": 16, "channels": 1},
+            "steps": [
+                {"export": {"formats": ["tflite_float32"]}},
+                {"prune": {"method": "channel_norm", "target": "latency", "timed_format": "tflite_float32",
+                           "remove": 0.4, "epochs": 12, "learning_rate": 5e-3}},
+                {"export": {"formats": ["tflite_float32"]}},
+                "measure",
+            ],
+        }
+    )  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(recipe.dump(), "utf-8")
+    environment = {**os.environ, "LITESMITH_HOME": str(tmp_path / "home"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-m", "pipelines", "run", str(tmp_path / "recipe.yaml"), "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    shown = subprocess.run(
+        [sys.executable, "-m", "pipelines", "show", "r00001", "--json"],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    steps = json.loads(shown.stdout)["steps"]
+    report = steps[1]["report"]
+    assert report["validation_top1_before"] > 0.9
+    assert report["left"] <= 0.6
+    assert report["timed"][0]["level"] == 1.0
+    assert report["macs_after"] < report["macs_before"]
+    assert report["files"]["tflite_float32"]["ratio"] < 0.8
+    assert report["validation_top1_after"] > 0.9
+    files = steps[3]["report"]["files"]
+    assert [row["label"] for row in files] == ["imported tflite_float32", "prune:channel_norm tflite_float32"]
+    assert all(row["against"]["first_model"]["top1_of_model"] > 0.9 for row in files)
