@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import words
 from pipelines.compare import rows
+from pipelines.lineage import in_words
 from pipelines.runs import Registry, Run
 
 MOST_RUNS = 200
@@ -62,6 +63,29 @@ def plain_table(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return table
+
+
+def lineage_table(found: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """One line per file: the steps that made its model."""
+    return [{"file": row["label"], "made by": in_words(row["lineage"])} for row in found]
+
+
+def controls_table(found: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """One line per compressing step in these files' lineage that has controls, with validation accuracies."""
+    table: dict[tuple[str, int], dict[str, str]] = {}
+    for step in (step for row in found for step in row["lineage"] if step.get("controls")):
+        controls = step["controls"]
+        table[step["run"], step["step"]] = {
+            "step": f"{step['title']} ({step['run']})",
+            "macs left": words.percent(step["macs_after"] / step["macs_before"], 0) if step.get("macs_before") else "–",
+            "before": words.accuracy(step.get("validation_top1_before")),
+            "after": words.accuracy(step.get("validation_top1_after")),
+            **{
+                label: words.percent(controls[name]) if name in controls else "–"
+                for name, label in (("random", "random"), ("scratch_e", "Scratch-E"), ("scratch_b", "Scratch-B"))
+            },
+        }
+    return list(table.values())
 
 
 def notes(row: dict[str, Any]) -> list[str]:

@@ -87,6 +87,8 @@ class Draft:
     def plain(self) -> dict[str, Any]:
         """The values as a recipe file has them."""
         plan = {key: value for key, value in self.values.items() if not (key in ("grid", "start") and not value)}
+        if not str(plan.get("start", "")).startswith("file:"):
+            plan.pop("start_range", None)
         plan["steps"] = [{step["step"]: step["values"]} for step in self.values["steps"]]
         return plan
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from app import charts, words
+from app import charts, uploads, words
 from app.colours import colours
 from app.workspace import registry
 from pipelines.data import describe, open_dataset, preview
@@ -20,24 +16,8 @@ MOST_SHOWN = 200
 
 
 def keep_upload(upload: Any) -> str:
-    """Stores an uploaded zip under uploads/ by its content and returns it as a data source. Nothing is opened here."""
-    content = upload.getbuffer()
-    digest = hashlib.sha256(content).hexdigest()[:12]
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(str(upload.name)).stem)[:60].strip("._") or "images"
-    folder = registry().home.folder / "uploads"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    place = folder / f"{stem}-{digest}.zip"
-    if not place.exists():
-        beside = place.with_suffix(".partial")
-        try:
-            with beside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(place)
-        finally:
-            beside.unlink(missing_ok=True)
-    return f"zip:{place}"
+    """Stores an uploaded zip and returns it as a data source."""
+    return f"zip:{uploads.keep(upload, '.zip')}"
 
 
 def check(source: str, **settings: Any) -> dict[str, Any]:
@@ -126,8 +106,8 @@ def known_sources() -> list[str]:
     """Sources a person can pick without typing: those without a path, and the uploads of this home."""
     from pipelines.data import SOURCES
 
-    uploads = sorted((registry().home.folder / "uploads").glob("*.zip"), key=lambda path: -path.stat().st_mtime)
-    return [name for name, source in SOURCES.items() if not source.takes_path] + [f"zip:{path}" for path in uploads]
+    zips = sorted(uploads.folder().glob("*.zip"), key=lambda path: -path.stat().st_mtime)
+    return [name for name, source in SOURCES.items() if not source.takes_path] + [f"zip:{path}" for path in zips]
 
 
 def source_label(source: str) -> str:

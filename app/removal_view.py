@@ -17,14 +17,15 @@ from app.colours import Colours, colours
 
 STAGES = {
     "validation_top1_before": "before the cut",
+    "validation_top1_prepared": "trained towards the cut",
     "validation_top1_after_cut": "right after the cut",
     "validation_top1_after_recalibration": "norms put right",
     "validation_top1_after": "fine-tuned",
 }
 CONTROLS = {
     "random": "control: random channels, fine-tuned alike",
-    "scratch_e": "control: small network from scratch, the dense network's epochs",
-    "scratch_b": "control: small network from scratch, as much work as the dense one",
+    "scratch_e": "control: small network from scratch, as many epochs in all",
+    "scratch_b": "control: small network from scratch, as much work as with the dense one",
 }
 
 
@@ -46,6 +47,16 @@ def removal_view(report: Mapping[str, Any], key: str) -> None:
         alt="Channels kept and removed, by layer",
     )
     st.dataframe(accuracies(report), hide_index=True, height="content", alt="Validation accuracies and controls")
+    if report.get("files"):
+        st.dataframe(
+            files(report["files"], report),
+            hide_index=True,
+            height="content",
+            alt="Files before and after, timed in turn",
+        )
+    if report.get("timed"):
+        with st.expander(f"How the cut was found: {len(report['timed'])} cuts timed", icon=":material/timer:"):
+            st.dataframe(timed(report["timed"]), hide_index=True, height="content", alt="Cuts that were timed")
     if report.get("controls"):
         st.caption(
             "A criterion is worth what it gains over random channels and over the same network from scratch. One run "
@@ -55,9 +66,44 @@ def removal_view(report: Mapping[str, Any], key: str) -> None:
 
 def accuracies(report: Mapping[str, Any]) -> list[dict[str, str]]:
     """Rows of stage and validation accuracy, controls last."""
-    found = [(label, report.get(name)) for name, label in STAGES.items()]
+    found = [(label, report[name]) for name, label in STAGES.items() if name in report]
     found += [(CONTROLS.get(name, name), value) for name, value in report.get("controls", {}).items()]
     return [{"network": label, "top-1 on validation": words.accuracy(value)} for label, value in found]
+
+
+def files(found: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Rows of format, bytes and time before and after, the ratio of times beside that of the multiply-adds."""
+    macs = f"{report['macs_after'] / report['macs_before']:.2f} x" if report.get("macs_before") else "–"
+    return [
+        {
+            "file": name,
+            "size": f"could not be written: {row['error']}",
+            "time": "–",
+            "time ratio": "–",
+            "macs ratio": macs,
+        }
+        if "error" in row
+        else {
+            "file": name,
+            "size": f"{words.size(row['bytes_before'])} to {words.size(row['bytes_after'])}",
+            "time": f"{words.milliseconds(row['ms_before'])} to {words.milliseconds(row['ms_after'])}",
+            "time ratio": words.times(row["ratio"], *row["ratio_interval"], row["verdict"] != "unstable"),
+            "macs ratio": macs,
+        }
+        for name, row in found.items()
+    ]
+
+
+def timed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Rows of the cuts that a target in time was found by, largest first."""
+    return [
+        {
+            "multiply-adds": words.amount(row["macs"]),
+            "time": f"{words.milliseconds(row['ms'])} of {words.milliseconds(row['dense_ms'])}",
+            "time ratio": words.times(row["ratio"], *row["ratio_interval"], row["stable"]),
+        }
+        for row in sorted(rows, key=lambda one: -float(one["level"]))
+    ]
 
 
 def kept_channels(layers: Sequence[Mapping[str, Any]], theme: Colours) -> go.Figure:
@@ -76,6 +122,7 @@ def kept_channels(layers: Sequence[Mapping[str, Any]], theme: Colours) -> go.Fig
             hovertemplate="%{customdata}<extra>" + label + "</extra>",
         )  # fmt: skip
     figure.update_yaxes(title_text="channels", rangemode="tozero")
+    figure.update_xaxes(showgrid=False)
     if len(names) > 24:
         figure.update_xaxes(showticklabels=False, ticks="", title_text="layers, first to last")
     return figure

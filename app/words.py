@@ -141,6 +141,9 @@ def model_line(recipe: Mapping[str, Any]) -> str:
     model, data = recipe.get("model") or {}, recipe.get("data") or {}
     side = data.get("resolution")
     shown = f" at {'x'.join(map(str, side)) if isinstance(side, list | tuple) else side} px" if side else ""
+    start = str(recipe.get("start") or "")
+    if start.startswith("file:"):
+        return f"{source_name(start)} on {source_name(str(data.get('source')))}{shown}"
     return f"{model.get('name')} x {model.get('width', 1.0):g} on {source_name(str(data.get('source')))}{shown}"
 
 
@@ -148,4 +151,4 @@ def source_name(source: str) -> str:
     """A data source without its long path: zip:/a/b/pets.zip -> pets.zip. Uploads lose the digest in their name."""
     kind, colon, path = source.partition(":")
     name = path.rstrip("/").rsplit("/", 1)[-1] if colon and path else kind
-    return re.sub(r"-[0-9a-f]{12}(?=\.zip$)", "", name)
+    return re.sub(r"-[0-9a-f]{12}(?=\.(?:zip|keras|h5|hdf5)$)", "", name)

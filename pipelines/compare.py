@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from exports.statistics import mcnemar, median_interval, paired_difference
+from pipelines.lineage import lineage, zeros_only
 from pipelines.runs import Registry
 from pipelines.runs.records import ArtifactRecord, EvaluationRecord, LatencyRecord
 
@@ -50,7 +51,10 @@ def rows(registry: Registry, references: Sequence[str], baseline: str | None = N
         (row for row in found if row["id"] == baseline),
         next((row for row in measured if row["format"] == "tflite_float32"), measured[0] if measured else None),
     )
-    for row in found:
+    made = {key: lineage(registry, *key) for key in {(item.run, item.step) for item in artifacts}}
+    for row, item in zip(found, artifacts, strict=True):
+        row["lineage"] = made[item.run, item.step]
+        row["zeros_only"] = zeros_only(row["lineage"])
         row.update(_against(registry, row, first, evaluations, latencies))
     _mark_front(found)
     return found
@@ -108,7 +112,6 @@ def _row(
         "latency_high": interval[1],
         "stable": clock.get("stable"),
         "machine": clock.get("machine"),
-        "zeros_only": made_by.startswith("prune:magnitude"),
     }
 
 

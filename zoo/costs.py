@@ -130,6 +130,22 @@ def predicted_int8_bytes(sketch: Sketch, home: dict[str, str] | None = None) -> 
     return total
 
 
+def int8_channel_bytes(sketch: Sketch) -> dict[str, int]:
+    """What one output channel of an operation costs in the int8 file besides its weights, by operation with weights."""
+    home = homes(sketch)
+    with_norm = {home[op.name] for op in sketch.ops if op.kind == "norm"}
+    found = {}
+    for op in sketch.ops:
+        if home[op.name] != op.name or not op.params:
+            continue
+        if op.kind == "norm":
+            found[op.name] = 2
+        else:
+            biased = op.name in with_norm or op.config.get("use_bias", True)
+            found[op.name] = CHANNEL_BYTES if biased else BARE_CHANNEL_BYTES
+    return found
+
+
 def homes(sketch: Sketch) -> dict[str, str]:
     """For every operation the one it is folded into, itself when it stands alone: a norm lives in its convolution.
 

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from zoo.channel_graph import ChannelGraph, Site
+from zoo.costs import int8_channel_bytes, predicted_int8_bytes
 from zoo.cut import kept_atoms, smaller_weights
 from zoo.read_model import sketch_of
 
@@ -19,6 +20,7 @@ class CutCounter:
         self.graph = graph
         sketch = sketch_of(graph.model)
         self._macs = {op.name: op.macs for op in sketch.ops}
+        self._int8_bytes, self._channel_bytes = predicted_int8_bytes(sketch), int8_channel_bytes(sketch)
         # Shapes are all that counts: every weight becomes a view of one zero.
         zero = np.zeros((), np.float32)
         self._weights = {
@@ -39,6 +41,21 @@ class CutCounter:
             if not site.first:
                 params += sum(prod(array.shape) for array in smaller_weights(site, self._weights[site.name], kept)[1])
         return int(params), int(macs)
+
+    def int8_bytes(self, removed: Iterable[int]) -> int:
+        """The predicted size of the int8 .tflite without the units `removed`, as `zoo.costs` predicts it."""
+        kept, total = kept_atoms(self.graph, removed), self._int8_bytes
+        for name, each in self._channel_bytes.items():
+            site = self.graph.sites.get(name)
+            if site is None:
+                continue
+            gone = int((~kept[site.writes]).sum())
+            total -= each * gone
+            if not site.first and site.kind != "BatchNormalization":
+                dense = self._weights[name]
+                small = smaller_weights(site, dense, kept)[1]
+                total -= sum(prod(array.shape) for array in dense) - sum(prod(array.shape) for array in small)
+        return int(total)
 
     def _left(self, site: Site, kept: np.ndarray) -> int:
         """The multiply-adds of a site for its kept channels."""

@@ -9,14 +9,17 @@ import streamlit as st
 import zoo
 from app import draft, images, words
 from app.draft import Draft
+from app.forecast_view import forecast_view
 from app.forms import number_in, numbers_in, resolution_in, resolution_text, settings_form
 from app.guard import guarded
+from app.own_model import own_model_form
 from app.twin import on_the_command_line
 from app.workspace import registry, submit
 from exports import FORMATS
 from pipelines.estimate import estimate as estimated
 from pipelines.methods import METHODS
 from pipelines.recipes import DataSettings, ModelSettings, Recipe
+from pipelines.removal.settings import RemovalSettings
 from pipelines.steps import STEPS, default_method, settings_of
 from zoo.weights import WEIGHTS
 
@@ -155,6 +158,40 @@ def teachers() -> dict[str, str]:
     return found | {f"run:{run.id}": f"{run.name} ({run.id})" for run in registry().list(state="done", limit=50)}
 
 
+def network_form(plan: Draft) -> None:
+    """Where the network comes from, and what that way needs to know."""
+    start, key = str(plan.values.get("start") or ""), f"build.{plan.version}.from"
+    ways = {"zoo": "An architecture of the zoo", "file": "My own Keras model"}
+    if start.startswith("run:"):
+        ways["run"] = f"The model of {start}"
+    now = "run" if start.startswith("run:") else "file" if start.startswith("file:") else "zoo"
+    way = st.segmented_control("Begin with", list(ways), default=now, format_func=ways.__getitem__, key=f"{key}.way")
+    if way == "file":
+        own_model_form(plan, key)
+    elif way == "run":
+        st.info(f"Starts from the model of {start}, so the architecture is that run's.", icon=":material/fork_right:")
+    else:
+        plan.values["start"] = None
+        model_form(plan)
+        grid_form(plan)
+
+
+def removal_forecast(
+    plan: Draft, place: int, settings: type[RemovalSettings], values: dict[str, Any], key: str
+) -> None:
+    """Predicted counts of a step that removes channels; nothing while the plan above it cannot be read."""
+    try:
+        chosen = settings.model_validate(values)
+        before = {**plan.plain(), "grid": None, "steps": ["train"] if place else []}
+        recipe = Recipe.of({name: value for name, value in before.items() if value is not None})
+    except ValueError:
+        return  # what is wrong stands under its field, or beside the plan
+    if any(step["step"] in ("prune", "factorise") for step in plan.values["steps"][:place]):
+        st.caption("Counts are not predicted here: an earlier step changes the network's channels first.")
+        return
+    forecast_view(recipe, chosen, key)
+
+
 def step_form(plan: Draft, place: int, step: dict[str, Any], known_teachers: dict[str, str]) -> None:
     name, uid, values = step["step"], step["uid"], step["values"]
     key = f"build.{plan.version}.{uid}"
@@ -215,6 +252,9 @@ def step_form(plan: Draft, place: int, step: dict[str, Any], known_teachers: dic
             settings_of(name, method), values, f"{key}.{method}", choices=choices, names=shown, skip=("method",)
         )
         step["values"] = {**filled.values, **({"method": method} if method else {})}
+        chosen = settings_of(name, method)
+        if issubclass(chosen, RemovalSettings) and not filled.mistakes:
+            removal_forecast(plan, place, chosen, step["values"], f"{key}.{method}")
         if name == "export":
             for one in filled.values.get("formats", []):
                 st.caption(f"**{FORMATS[one].title}**: {FORMATS[one].when}")
@@ -274,13 +314,7 @@ with left:
     st.subheader("Images", anchor=False)
     data_form(plan)
     st.subheader("Network", anchor=False)
-    if plan.values.get("start"):
-        st.info(
-            f"Starts from the model of {plan.values['start']}, so the architecture is that run's.",
-            icon=":material/fork_right:",
-        )
-    model_form(plan)
-    grid_form(plan)
+    network_form(plan)
     st.subheader("Steps", anchor=False)
     if not plan.values["steps"]:
         st.info("No steps yet. Add train first, then export and measure.", icon=":material/playlist_add:")
