@@ -165,8 +165,8 @@ def origins(rows: list[dict[str, Any]]) -> None:
     if controls:
         st.dataframe(controls, hide_index=True, height="content", alt="Compressing steps beside their controls")
         st.caption(
-            "Validation accuracies. Random: as many channels drawn by lot, fine-tuned alike. Scratch-E and Scratch-B: the "
-            "small network from random weights, for as many epochs and for as much work. One run says little."
+            "Validation accuracies. Random: as many channels drawn by lot, fine-tuned alike. Scratch-E and Scratch-B: "
+            "the small network from random weights, for as many epochs and for as much work. One run says little."
         )
 
 
