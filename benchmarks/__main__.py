@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import file_evaluation, latency_claims, pipeline, studio, training, zoo_cost
+from benchmarks import file_evaluation, latency_claims, pipeline, removal_latency, studio, training, zoo_cost
 from exports import machine
 from pipelines.commands.command import table
 
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "zoo_cost": zoo_cost.run,
     "studio": studio.run,
     "latency_claims": latency_claims.run,
+    "removal_latency": removal_latency.run,
 }
 
 

@@ -1,0 +1,262 @@
+"""Every method that removes channels, beside random channels and the same small network from scratch, over three seeds.
+
+12,000 training images of Fashion-MNIST, all 10,000 test images, half of the multiply-adds. The command goes on where it
+was stopped: each cell is a file in build/removal_table, named by what decides it, and a training inside a cell goes on
+from its checkpoint. Nobody is called better than random channels unless the 95 % interval of the difference over the
+seeds says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from pipelines.commands.command import table
+
+FOLDER = Path("build/removal_table")
+SEEDS = (0, 1, 2)
+IMAGES = 12_000
+NETWORK = {"name": "mobilenet_v1", "width": 0.25}
+DENSE_EPOCHS, FINE_EPOCHS = 10, 4
+REMOVE = {"remove": 0.5, "target": "macs", "multiple": 4, "least": 4, "epochs": FINE_EPOCHS, "compare_files": False}
+AUGMENTATION = {"flip": True, "shift": 0.06}
+# What some methods train towards their cut, cut down to this table's budget; all else are their defaults.
+OF_METHOD: dict[str, dict[str, Any]] = {}
+SCRATCH = ("scratch_e", "scratch_b")
+
+
+def names() -> list[str]:
+    """Rows of the table: the dense network, the methods, the controls."""
+    from pipelines.methods import METHODS
+    from pipelines.removal.settings import RemovalSettings
+
+    methods = [name for name, one in METHODS.items() if issubclass(one.settings, RemovalSettings) and name != "random"]
+    return ["dense", *methods, "random", *SCRATCH]
+
+
+def run(seeds: tuple[int, ...] = SEEDS, only: list[str] | None = None) -> dict[str, Any]:
+    """Computes what is missing and gives the table of all that is there."""
+    for seed in seeds:
+        for name in names():
+            if only is None or name in only or name == "dense":
+                _cell(name, seed)
+    return summary(seeds)
+
+
+def summary(seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
+    """The table of the cells that exist."""
+    cells = {(name, seed): _stored(name, seed) for name in names() for seed in seeds}
+    rows = []
+    for name in names():
+        found = [cell for seed in seeds if (cell := cells[name, seed])]
+        if not found:
+            continue
+        differences = [
+            cells[name, seed]["top1"] - cells["random", seed]["top1"]  # type: ignore[index]
+            for seed in seeds
+            if cells[name, seed] and cells["random", seed]
+        ]
+        rows.append(
+            {
+                "network": name,
+                "seeds": len(found),
+                "top-1 mean": f"{100 * fmean(cell['top1'] for cell in found):.2f}",
+                "spread": _spread([100 * cell["top1"] for cell in found]),
+                "before fine-tuning": _mean(found, "recalibrated"),
+                "macs left": f"{fmean(cell['macs_left'] for cell in found):.3f}",
+                "params left": f"{fmean(cell['params_left'] for cell in found):.3f}",
+                "epochs": f"{fmean(cell['epochs'] for cell in found):g}",
+                "minutes": f"{fmean(cell['minutes'] for cell in found):.1f}",
+                "against random, points": _judged(name, differences),
+            }
+        )
+    return {"what": f"channels removed on {IMAGES:,} images of Fashion-MNIST, {NETWORK['name']} "
+                    f"x {NETWORK['width']}, 10,000 test images", "rows": rows}  # fmt: skip
+
+
+def _judged(name: str, differences: list[float]) -> str:
+    if name in ("dense", "random") or len(differences) < 2:
+        return "–"
+    low, high = interval(differences)
+    shown = f"{100 * fmean(differences):+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+    return f"{shown} {'not distinguishable' if low <= 0 <= high else 'better' if low > 0 else 'worse'}"
+
+
+def interval(differences: list[float]) -> tuple[float, float]:
+    """95 % interval of the mean of paired differences, Student's t: with three seeds it is wide, as it should be."""
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(differences) - 1)) * stdev(differences) / len(differences) ** 0.5
+    return fmean(differences) - half, fmean(differences) + half
+
+
+def _spread(values: list[float]) -> str:
+    return f"{min(values):.2f} to {max(values):.2f}"
+
+
+def _mean(found: list[dict[str, Any]], key: str) -> str:
+    values = [cell[key] for cell in found if cell.get(key) is not None]
+    return f"{100 * fmean(values):.2f}" if values else "–"
+
+
+def _cell(name: str, seed: int) -> dict[str, Any]:
+    stored = _stored(name, seed)
+    if stored is not None:
+        return stored
+    print(f"{name}, seed {seed} ...", file=sys.stderr, flush=True)
+    folder = _path(name, seed).with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = time.time()
+    maker: Callable[[str, int, Path], dict[str, Any]] = (
+        _dense if name == "dense" else _scratch if name in SCRATCH else _method
+    )
+    found = maker(name, seed, folder)
+    found["minutes"] = (time.time() - begun) / 60  # of the last attempt, when it was stopped before
+    _path(name, seed).write_text(json.dumps(found, indent=1), "utf-8")
+    if name != "dense":
+        shutil.rmtree(folder)
+    print(f"  {found['top1']:.4f} in {found['minutes']:.1f} min", file=sys.stderr, flush=True)
+    return found
+
+
+def _dense(name: str, seed: int, folder: Path) -> dict[str, Any]:
+    import zoo
+    from exports import save_model
+    from pipelines.training import session
+    from pipelines.training.loop import fit
+
+    session.open_session(seed)
+    data = _data()
+    model = zoo.build(
+        str(NETWORK["name"]), width=float(NETWORK["width"]), resolution=data.resolution, classes=10, channels=1
+    )
+    fit(model, data, _fitting(DENSE_EPOCHS), _watch(folder), seed=seed)
+    save_model(model, folder / "model.keras")
+    return {"top1": _judge(model, data), "macs_left": 1.0, "params_left": 1.0, "epochs": DENSE_EPOCHS}
+
+
+def _method(name: str, seed: int, folder: Path) -> dict[str, Any]:
+    from pipelines.methods import METHODS, Context
+    from pipelines.training import session
+
+    dense = _dense_model(seed)
+    session.open_session(seed)
+    data, model = _data(), dense()
+    method = METHODS[name]
+    settings = method.settings(**{**REMOVE, **AUGMENTATION, **OF_METHOD.get(name, {})})
+    outcome = method.apply(model, settings, Context(data, seed, _watch(folder)))
+    report = outcome.report
+    return {
+        "top1": _judge(outcome.model, data),
+        "recalibrated": report.get("validation_top1_after_recalibration"),
+        "macs_left": report["macs_after"] / report["macs_before"],
+        "params_left": report["params_after"] / report["params_before"],
+        "epochs": DENSE_EPOCHS + FINE_EPOCHS + report.get("prepared_epochs", 0),
+        "warnings": list(outcome.warnings),
+    }
+
+
+def _scratch(name: str, seed: int, folder: Path) -> dict[str, Any]:
+    """The network that `channel_norm` leaves, from random weights: all layers give up the same share there."""
+    import zoo
+    from pipelines.removal.choose import choose, groups_of
+    from pipelines.training import session
+    from pipelines.training.loop import fit
+    from zoo.channel_graph import ChannelGraph
+    from zoo.cut import cut
+    from zoo.keras import keras
+
+    session.open_session(seed)
+    data, model = _data(), _dense_model(seed)()
+    graph = ChannelGraph.of(model)
+    groups = groups_of(graph, {int(unit): 1.0 for unit in graph.free}, least=4, multiple=4)
+    chosen = choose(graph, groups, share=0.5, target="macs", scope="layer")
+    keras.utils.set_random_seed(seed)
+    small = keras.models.clone_model(cut(graph, chosen.units))
+    epochs = DENSE_EPOCHS + FINE_EPOCHS
+    if name == "scratch_b":
+        epochs = int(epochs * chosen.macs_before / chosen.macs)
+    fit(small, data, _fitting(epochs), _watch(folder), seed=seed)
+    cost = zoo.cost_of(zoo.sketch_of(small))
+    return {
+        "top1": _judge(small, data),
+        "macs_left": cost.macs / chosen.macs_before,
+        "params_left": cost.params / chosen.params_before,
+        "epochs": epochs,
+    }
+
+
+def _dense_model(seed: int) -> Callable[[], Any]:
+    from exports import load_model
+
+    _cell("dense", seed)
+    return lambda: load_model(_path("dense", seed).with_suffix("") / "model.keras")
+
+
+def _fitting(epochs: int) -> Any:
+    from pipelines.training.settings import Fitting
+
+    return Fitting(epochs=epochs, **AUGMENTATION)  # type: ignore[arg-type]
+
+
+def _watch(folder: Path) -> Any:
+    from pipelines.training.watch import QuietWatch
+
+    return QuietWatch(folder)
+
+
+def _data() -> Any:
+    from pipelines.data import open_dataset
+
+    data = open_dataset("fashion_mnist", cache=FOLDER / "images")
+    train = data.splits["train"]
+    few = dataclasses.replace(train, images=train.images[:IMAGES], labels=train.labels[:IMAGES], ids=train.ids[:IMAGES])
+    return dataclasses.replace(data, splits={**data.splits, "train": few})
+
+
+def _judge(model: Any, data: Any) -> float:
+    from pipelines.training.loop import scorer
+
+    return float(scorer(model)(data.splits["test"])[1])
+
+
+def _path(name: str, seed: int) -> Path:
+    decided = [name, seed, IMAGES, NETWORK, DENSE_EPOCHS, FINE_EPOCHS, REMOVE, AUGMENTATION, OF_METHOD.get(name)]
+    key = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:10]
+    return FOLDER / f"{name}-{seed}-{key}.json"
+
+
+def _stored(name: str, seed: int) -> dict[str, Any] | None:
+    path = _path(name, seed)
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
+
+
+def main() -> int:
+    """Computes what is missing of the table and prints it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.removal_table", description=__doc__)
+    parser.add_argument("names", nargs="*", help="only these rows")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--show", action="store_true", help="compute nothing, print what is there")
+    asked = parser.parse_args()
+    unknown = sorted(set(asked.names) - set(names()))
+    if unknown:
+        parser.error(f"no row is called {', '.join(unknown)}; rows: {', '.join(names())}")
+    seeds = tuple(asked.seeds)
+    found = summary(seeds) if asked.show else run(seeds, asked.names or None)
+    (FOLDER / "table.json").write_text(json.dumps(found, indent=2), "utf-8")
+    print(found["what"])
+    print(table(found["rows"], {key: key for key in found["rows"][0]}) if found["rows"] else "nothing yet")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
