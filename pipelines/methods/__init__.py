@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
+from pipelines.methods.clustering import METHOD as CLUSTERING
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
 from pipelines.methods.int8_aware import METHOD as INT8_AWARE
@@ -17,6 +18,7 @@ METHODS: dict[str, Method] = {
     "supervised": SUPERVISED,
     "hinton": HINTON,
     "magnitude": MAGNITUDE,
+    "clustering": CLUSTERING,
     "channel_norm": CHANNEL_NORM,
     "geometric_median": GEOMETRIC_MEDIAN,
     "random": RANDOM,
