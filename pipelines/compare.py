@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from exports.statistics import mcnemar, median_interval, paired_difference
+from pipelines.methods import METHODS
 from pipelines.runs import Registry
 from pipelines.runs.records import ArtifactRecord, EvaluationRecord, LatencyRecord
 
@@ -108,8 +109,14 @@ def _row(
         "latency_high": interval[1],
         "stable": clock.get("stable"),
         "machine": clock.get("machine"),
-        "zeros_only": made_by.startswith("prune:magnitude"),
+        "zeros_only": _zeros_only(made_by),
     }
+
+
+def _zeros_only(made_by: str) -> bool:
+    """Whether the last step of a model was a pruning that leaves every channel where it is."""
+    kind, _, name = made_by.partition(":")
+    return kind == "prune" and name in METHODS and not METHODS[name].removes_channels
 
 
 def _against(

@@ -9,6 +9,7 @@ from pipelines.methods.clustering import METHOD as CLUSTERING
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
 from pipelines.methods.int8_aware import METHOD as INT8_AWARE
+from pipelines.methods.lottery_ticket import METHOD as LOTTERY_TICKET
 from pipelines.methods.magnitude import METHOD as MAGNITUDE
 from pipelines.methods.method import Context, Method, Outcome
 from pipelines.methods.random import METHOD as RANDOM
@@ -19,6 +20,7 @@ METHODS: dict[str, Method] = {
     "hinton": HINTON,
     "magnitude": MAGNITUDE,
     "clustering": CLUSTERING,
+    "lottery_ticket": LOTTERY_TICKET,
     "channel_norm": CHANNEL_NORM,
     "geometric_median": GEOMETRIC_MEDIAN,
     "random": RANDOM,

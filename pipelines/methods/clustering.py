@@ -112,7 +112,7 @@ def apply(model: Any, settings: ClusteringSettings, context: Context) -> Outcome
 def _chosen(model: Any, settings: ClusteringSettings) -> tuple[list[Any], dict[str, str]]:
     """The layers whose kernels are clustered, and why the others are not."""
     layers = kernel_layers(model)
-    skipped = {name: "depthwise" for name in depthwise_layers(model)}
+    skipped = dict.fromkeys(depthwise_layers(model), "depthwise")
     ends = [layers[0].name, layers[-1].name] if settings.skip_ends and layers else []
     chosen = []
     for layer in layers:

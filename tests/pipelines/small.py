@@ -42,7 +42,7 @@ def network(dropout: float = 0.0) -> Any:
 
 
 def shaped(name: str, model: Any, data: Dataset, watch: Any = None, **values: Any) -> Any:
-    """What the method `name` makes of a model in a fresh session with seed 0: two epochs of batches of 32 unless said."""
+    """What the method `name` makes of a model in a session with seed 0: two epochs of batches of 32 unless said."""
     from pipelines.methods import METHODS, Context
     from pipelines.training import session
 
