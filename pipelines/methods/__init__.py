@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
 from pipelines.methods.clustering import METHOD as CLUSTERING
+from pipelines.methods.crelu import METHOD as CRELU
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
 from pipelines.methods.int8_aware import METHOD as INT8_AWARE
@@ -24,6 +25,7 @@ METHODS: dict[str, Method] = {
     "channel_norm": CHANNEL_NORM,
     "geometric_median": GEOMETRIC_MEDIAN,
     "random": RANDOM,
+    "crelu": CRELU,
     "int8_aware": INT8_AWARE,
 }
 

@@ -11,7 +11,8 @@ from exports import save_model, weight_facts, write
 
 
 @pytest.mark.parametrize(
-    "format_id", ["tflite_int8", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tflite_float32", "tflite_float16"))]
+    "format_id",
+    ["tflite_int8", *(pytest.param(f"tflite_{name}", marks=pytest.mark.slow) for name in ("float32", "float16"))],
 )
 def test_planted_zeros_and_values_are_counted(format_id: str, tmp_path: Path) -> None:
     from zoo.keras import keras

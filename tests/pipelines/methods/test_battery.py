@@ -19,6 +19,7 @@ QUICK = {
     "channel_norm": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "geometric_median": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "random": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
+    "crelu": {"epochs": 2, "batch": 32, "recalibration": 8},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
 }
 
