@@ -14,10 +14,12 @@ from pipelines.methods.lottery_ticket import METHOD as LOTTERY_TICKET
 from pipelines.methods.magnitude import METHOD as MAGNITUDE
 from pipelines.methods.method import Context, Method, Outcome
 from pipelines.methods.random import METHOD as RANDOM
+from pipelines.methods.repr import METHOD as REPR
 from pipelines.methods.supervised import METHOD as SUPERVISED
 
 METHODS: dict[str, Method] = {
     "supervised": SUPERVISED,
+    "repr": REPR,
     "hinton": HINTON,
     "magnitude": MAGNITUDE,
     "clustering": CLUSTERING,

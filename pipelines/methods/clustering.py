@@ -75,7 +75,7 @@ def apply(model: Any, settings: ClusteringSettings, context: Context) -> Outcome
             kernel, settings.clusters, start=settings.start, per_channel=settings.per_channel,
             keep_zeros=_keeps_zeros(layer, settings), draw=draw,
         )  # fmt: skip
-        errors[layer.name] = float(np.linalg.norm(shared.values - kernel) / max(np.linalg.norm(kernel), 1e-30))
+        errors[layer.name] = float(np.linalg.norm(shared.values - kernel)) / max(float(np.linalg.norm(kernel)), 1e-30)
         layer.kernel.assign(shared.values)
         segments.append((layer.kernel, shared.segments))
     zeros = {layer.name: zeros_of(layer) for layer in chosen if _keeps_zeros(layer, settings)}

@@ -42,7 +42,7 @@ def planted(model, names, draw):
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenet_v2", *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet", "shufflenet_v2"))]
+    "name", ["mobilenet_v1", *(pytest.param(n, marks=pytest.mark.slow) for n in ("mobilenet_v2", "resnet", "shufflenet_v2"))]
 )
 def test_a_network_of_exact_pairs_is_reproduced_with_half_the_filters(name) -> None:
     model = zoo.build(name, width=0.5, resolution=32, classes=4, channels=3)
@@ -64,13 +64,14 @@ def test_a_network_of_exact_pairs_is_reproduced_with_half_the_filters(name) -> N
     ]
 
 
-def test_a_bias_and_a_silent_filter_are_taken_up_by_the_norm() -> None:
+def test_bias_silent_filters_and_readers_that_need_the_old_order_are_served() -> None:
     from zoo.keras import keras
 
     layers = keras.layers
     image = keras.Input((8, 8, 2), name="image")
     x = layers.Conv2D(6, 3, name="one")(image)
     x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
+    x = layers.Add(name="sum")([x, layers.DepthwiseConv2D(3, padding="same", name="beside")(x)])
     x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="spread")(x)
     model = keras.Model(image, layers.Dense(3, name="logits")(layers.Flatten(name="flat")(x)))
     draw = np.random.default_rng(3)
@@ -81,16 +82,24 @@ def test_a_bias_and_a_silent_filter_are_taken_up_by_the_norm() -> None:
     model.get_layer("one").set_weights([kernel, bias])
     plan = Plan.of(model)
     halve(plan, "one")
+    assert [call.name for call in plan.calls.values() if call.kind == "ChannelGather"] == ["relu_order", "beside_order"]
     images = draw.random((4, 8, 8, 2)).astype(np.float32)
     np.testing.assert_allclose(plan.build()(images), model(images), rtol=1e-4, atol=1e-4)
 
 
-def test_another_order_changes_no_answer() -> None:
-    model = zoo.build("mobilenet_v2", width=0.35, resolution=32, classes=4, channels=1)
+@pytest.mark.parametrize(
+    ("architecture", "names"),
+    [
+        ("mobilenet_v1", ["stem_norm"]),
+        pytest.param("mobilenet_v2", ["stem_norm", "stage3_1_project_norm"], marks=pytest.mark.slow),
+    ],
+)
+def test_another_order_changes_no_answer(architecture, names) -> None:
+    model = zoo.build(architecture, width=0.25, resolution=32, classes=4, channels=1)
     draw = np.random.default_rng(1)
     planted(model, [], draw)
     images = draw.random((2, 32, 32, 1), np.float32)
-    for name in ("stem_norm", "stage3_1_project_norm"):
+    for name in names:
         plan = Plan.of(model)
         channels = plan.channels_of(name)
         order = draw.permutation(channels)
@@ -104,7 +113,7 @@ def test_another_order_changes_no_answer() -> None:
 
 
 def test_what_cannot_be_halved_is_refused() -> None:
-    plan = Plan.of(zoo.build("mobilenet_v2", width=0.35, resolution=32, classes=4, channels=1))
+    plan = Plan.of(zoo.build("mobilenet_v1", width=0.25, resolution=32, classes=4, channels=1))
     assert "head_logits" not in candidates(plan)
     with pytest.raises(ValueError, match="cannot be halved; these can: stem_conv"):
         halve(plan, "head_logits")
