@@ -59,7 +59,8 @@ def apply(model: Any, settings: Int8AwareSettings, context: Context) -> Outcome:
     warmed_top1 = scorer(aware)(data.splits["validation"])[1]
     masks = _zero_masks(aware) if settings.keep_zeros == "auto" else []
     shared = _shared_values(aware, {id(variable) for variable, _ in masks}) if settings.keep_clusters == "auto" else []
-    parts: list[Zeros | SharedValues] = [*([Zeros(masks)] if masks else []), *([SharedValues(shared)] if shared else [])]
+    parts: list[Zeros | SharedValues] = [Zeros(masks)] if masks else []
+    parts += [SharedValues(shared)] if shared else []
     hooks = hooks_of(*parts, freeze_norms_after=settings.freeze_norms_after)
     fitted = fit(aware, data, settings, watch, seed=context.seed, hooks=hooks, label="quantise")
     validation = data.splits["validation"].images

@@ -31,8 +31,8 @@ class MagnitudeSettings(Fitting):
     sparsity: float = setting(0.5, ge=0.05, le=0.98, help="Share of zeros in each convolution and dense kernel")
     pattern: Literal["unstructured", "2:4", "xnnpack"] = setting(
         "unstructured",
-        help="2:4 zeroes two of every four neighbouring input channels (always 50 %, sparsity is ignored); xnnpack: 1x1 "
-        "convolutions only, in networks whose graph XNNPACK's sparse kernels take",
+        help="2:4 zeroes two of every four neighbouring input channels (always 50 %, sparsity is ignored); "
+        "xnnpack: 1x1 convolutions only, in networks whose graph XNNPACK's sparse kernels take",
     )
     initial_sparsity: float = setting(0.0, ge=0, le=0.95, help="Share of zeros at the first update")
     skip_ends: bool = setting(

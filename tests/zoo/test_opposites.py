@@ -42,7 +42,8 @@ def planted(model, names, draw):
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenet_v1", *(pytest.param(n, marks=pytest.mark.slow) for n in ("mobilenet_v2", "resnet", "shufflenet_v2"))]
+    "name",
+    ["mobilenet_v1", *(pytest.param(n, marks=pytest.mark.slow) for n in ("mobilenet_v2", "resnet", "shufflenet_v2"))],
 )
 def test_a_network_of_exact_pairs_is_reproduced_with_half_the_filters(name) -> None:
     model = zoo.build(name, width=0.5, resolution=32, classes=4, channels=3)
