@@ -46,9 +46,7 @@ def share(
     return Shared(segments.reshape(kernel.shape).astype(np.int32), values.reshape(kernel.shape))
 
 
-def begin(
-    rows: np.ndarray, free: np.ndarray, count: int, start: str, draw: np.random.Generator
-) -> np.ndarray:
+def begin(rows: np.ndarray, free: np.ndarray, count: int, start: str, draw: np.random.Generator) -> np.ndarray:
     """The first centroids, (rows, count), sorted. `free` marks the entries that have a say.
 
     linear: evenly from the smallest to the largest. density: evenly over the ranks. random: entries drawn by lot.

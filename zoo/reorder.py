@@ -61,9 +61,7 @@ def _told(call: Call, order: np.ndarray, channels: int) -> tuple[Call, list[int]
 
 def _restore(plan: Plan, name: str, order: np.ndarray, readers: list[str]) -> str:
     """Puts a gather behind `name` that gives the old order to `readers` and to the model's answer."""
-    new = Call(
-        f"{name}_order", "ChannelGather", {"indices": np.argsort(order).tolist()}, (name,), len(order)
-    )
+    new = Call(f"{name}_order", "ChannelGather", {"indices": np.argsort(order).tolist()}, (name,), len(order))
     kept: dict[str, Call] = {}
     for key, call in plan.calls.items():
         renamed = tuple(new.name if key in readers and one == name else one for one in call.inputs)

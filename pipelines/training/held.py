@@ -43,9 +43,7 @@ class SharedValues:
     equation 3) or their mean. Entries of one value have then the same past in any optimiser and stay equal.
     """
 
-    def __init__(
-        self, segments: Sequence[tuple[Any, np.ndarray]], gradient: Literal["sum", "average"] = "sum"
-    ) -> None:
+    def __init__(self, segments: Sequence[tuple[Any, np.ndarray]], gradient: Literal["sum", "average"] = "sum") -> None:
         self.average = gradient == "average"
         self._by_id = {id(variable): _Segments(variable, places) for variable, places in segments}
 
