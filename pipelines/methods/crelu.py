@@ -59,7 +59,7 @@ def apply(model: Any, settings: CreluSettings, context: Context) -> Outcome:
     before, after = (zoo.cost_of(zoo.sketch_of(one)) for one in (model, result))
     report: dict[str, Any] = {
         "layers": [
-            {"layer": name, "filters": 2 * len(pairs.places), "computed": len(pairs.places),
+            {"layers": [name], "channels": 2 * len(pairs.places), "kept": len(pairs.places),
              "similarity": pairs.similarity}
             for name, pairs in found.items()
         ],
@@ -69,11 +69,12 @@ def apply(model: Any, settings: CreluSettings, context: Context) -> Outcome:
         "macs_before": before.macs,
         "macs_after": after.macs,
         "validation_top1_before": scorer(model)(validation)[1],
-        "validation_top1_after_change": scorer(result)(validation)[1],
+        "validation_top1_after_cut": scorer(result)(validation)[1],
         "recalibrated_batches": recalibrate(
             result, context.data, settings, batches=settings.recalibration, seed=context.seed
         ),
     }  # fmt: skip
+    report["validation_top1_after_recalibration"] = scorer(result)(validation)[1]
     fitted = fit(result, context.data, settings, context.watch, seed=context.seed, label="crelu")
     report |= {"fit": fitted.as_dict(), "validation_top1_after": scorer(result)(validation)[1]}
     return Outcome(result, report, (*fit_warnings(fitted), *_warnings(report)))
@@ -98,7 +99,7 @@ def _warnings(report: dict[str, Any]) -> list[str]:
     found = []
     far = [row for row in report["layers"] if row["similarity"] < FAR]
     if far:
-        shown = ", ".join(f"{row['layer']} {row['similarity']:.2f}" for row in far[:4])
+        shown = ", ".join(f"{row['layers'][0]} {row['similarity']:.2f}" for row in far[:4])
         found.append(f"the filters of {len(far)} layers are hardly pairs (similarity, 1 is exact): {shown}")
     if report["macs_after"] >= report["macs_before"]:
         found.append("the negations cost more multiply-adds than the filters they replace; choose other layers")

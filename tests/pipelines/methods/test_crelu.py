@@ -12,7 +12,7 @@ from tests.pipelines.small import network, shaped
 def test_the_first_third_is_halved_and_the_report_counts_the_result(learned, small_digits) -> None:
     outcome = shaped("crelu", learned, small_digits, recalibration=4)
     report = outcome.report
-    assert [(row["layer"], row["filters"], row["computed"]) for row in report["layers"]] == [("stem_conv", 16, 8)]
+    assert [(row["layers"], row["channels"], row["kept"]) for row in report["layers"]] == [(["stem_conv"], 16, 8)]
     cost = zoo.cost_of(zoo.sketch_of(outcome.model))
     assert (report["params_after"], report["macs_after"]) == (cost.params, cost.macs)
     # 4x4 places: 8 of 16 filters of 9 weights go, 16 signs come.
@@ -34,7 +34,7 @@ def test_exact_pairs_lose_nothing_and_int8_aware_training_takes_the_result(small
         "crelu", model, small_digits, layers="stem_*, stage1_1_point*", recalibration=0, learning_rate=1e-12, epochs=1
     )
     assert [row["similarity"] for row in outcome.report["layers"]] == pytest.approx([1, 1])
-    assert outcome.report["validation_top1_after_change"] == outcome.report["validation_top1_before"]
+    assert outcome.report["validation_top1_after_cut"] == outcome.report["validation_top1_before"]
     assert not int8_aware.check(outcome.model)
 
 
@@ -47,3 +47,21 @@ def test_layers_that_do_not_exist_or_cannot_be_halved_are_refused(learned, small
     bare = keras.Model(image, keras.layers.Dense(10)(keras.layers.Flatten()(keras.layers.Conv2D(8, 3)(image))))
     with pytest.raises(ValueError, match="no convolution of this model can be halved"):
         shaped("crelu", bare, small_digits)
+
+
+@pytest.mark.slow
+def test_its_int8_files_agree_with_it(learned, small_digits, tmp_path) -> None:
+    from exports import gate, save_model, write
+    from pipelines.training.loop import predictor
+
+    outcome = shaped("crelu", learned, small_digits, recalibration=4, layers="stem_*, stage1_2_*")
+    aware = shaped("int8_aware", outcome.model, small_digits, calibration_images=64)
+    images = small_digits.splits["validation"].images
+    for name, made in (("plain.keras", outcome), ("aware.h5", aware)):
+        save_model(made.model, tmp_path / name)
+        written = write(
+            tmp_path / name, "tflite_int8", tmp_path, name=name[:5], labels=small_digits.classes,
+            calibration=small_digits.splits["train"].images[:64], int8_aware=made.int8_aware,
+        )  # fmt: skip
+        report = gate(written.path, written.contract, images, predictor(made.model)(images), None)
+        assert report.passed, report.cause
