@@ -94,7 +94,7 @@ def notes(row: dict[str, Any]) -> list[str]:
     if row.get("on_front"):
         found.append("on the Pareto front")
     if row.get("zeros_only"):
-        found.append("zeros only: same size and speed")
+        found.append("zeros or shared values only: same size and speed")
     return found
 
 

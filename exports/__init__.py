@@ -15,6 +15,7 @@ from exports.latency import LatencyReport, LatencyRow, machine, measure
 from exports.model_file import is_int8_aware, load_model, save_model
 from exports.run_file import KERNELS, predict
 from exports.statistics import McNemar, mcnemar, paired_difference, wilson
+from exports.tflite_file import WeightFacts, weight_facts
 from exports.writing import Artifact, ExportFailed, Failure, Written, write, write_many
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Limits",
     "McNemar",
     "OutputSpec",
+    "WeightFacts",
     "Written",
     "contract_path",
     "evaluate",
@@ -53,6 +55,7 @@ __all__ = [
     "save_model",
     "score",
     "selftest_path",
+    "weight_facts",
     "wilson",
     "write",
     "write_many",

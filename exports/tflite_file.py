@@ -9,6 +9,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
+# The axis of output channels in the weights of each operator that has some.
+KERNEL_CHANNELS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0, "DEPTHWISE_CONV_2D": 3}
+NUMBERS = {"float32": np.float32, "float16": np.float16, "int8": np.int8, "uint8": np.uint8}
+
 EDGETPU_OPERATOR = "edgetpu-custom-op"
 
 # A file with one of these holds a graph that was not frozen: the weights are missing and the output is NaN.
@@ -36,6 +42,22 @@ class TfliteFacts:
     custom: tuple[str, ...] = ()
     min_runtime: str | None = None
     float_tensors: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The facts as JSON-ready values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class WeightFacts:
+    """One kernel of a file as it is stored. `zeros` is a share; of its channels the richest one is counted."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    zeros: float
+    distinct: int
+    distinct_in_a_channel: int
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as JSON-ready values."""
@@ -110,6 +132,42 @@ def read_facts(data: bytes) -> TfliteFacts:
         min_runtime=runtime,
         float_tensors=sum(dtypes[t.type] in {"float32", "float16"} for g in model.subgraphs for t in g.tensors),
     )
+
+
+def weight_facts(data: bytes) -> list[WeightFacts]:
+    """Zeros and different values of every kernel in the flatbuffer `data`, in the order in which they are used.
+
+    A zero is what stands for 0: the zero point of its channel. Raises: ValueError as `parse`.
+    """
+    file = parse(data)
+    main, dtypes = file.model.subgraphs[0], {value: name.lower() for value, name in file.type_names.items()}
+    made_by = {int(index): operator for operator in main.operators for index in operator.outputs}
+    found: dict[int, WeightFacts] = {}
+    for operator in main.operators:
+        axis = KERNEL_CHANNELS.get(file.operator(operator)[0])
+        if axis is None:
+            continue
+        index = int(operator.inputs[1])
+        if index in made_by and file.operator(made_by[index])[0] == "DEQUANTIZE":
+            index = int(made_by[index].inputs[0])  # stored as float16
+        tensor = main.tensors[index]
+        stored = file.model.buffers[tensor.buffer].data
+        if index in found or stored is None or dtypes[tensor.type] not in NUMBERS:
+            continue
+        shape = tuple(int(side) for side in tensor.shape)
+        kernel = np.frombuffer(bytes(stored), NUMBERS[dtypes[tensor.type]]).reshape(shape)
+        rows = np.moveaxis(kernel, axis, 0).reshape(shape[axis], -1)
+        points = None if tensor.quantization is None else tensor.quantization.zeroPoint
+        zero = np.zeros(1) if points is None or not len(points) else np.asarray(points)
+        found[index] = WeightFacts(
+            name=(tensor.name or b"").decode("utf-8", "replace"),
+            shape=shape,
+            dtype=dtypes[tensor.type],
+            zeros=float(np.mean(rows == zero[:, None])),
+            distinct=len(np.unique(kernel)),
+            distinct_in_a_channel=max(len(np.unique(row)) for row in rows),
+        )
+    return list(found.values())
 
 
 def refused_operators(facts: TfliteFacts, *, edgetpu: bool = False) -> list[str]:

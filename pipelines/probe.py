@@ -83,7 +83,8 @@ def _measure(recipe: Recipe) -> dict[str, Any]:
     for spec in recipe.steps:
         settings: Any = spec.settings
         if STEPS[spec.step].methods:
-            epochs = settings.epochs + getattr(settings, "teacher_epochs", 0)
+            # A method that trains several networks says how long all of them take.
+            epochs = getattr(settings, "all_epochs", settings.epochs + getattr(settings, "teacher_epochs", 0))
             part = epochs * len(train) * per_image * OVERHEAD[spec.step] + (marks[0] - begun)
         else:
             part = FILE_SECONDS * len(getattr(settings, "formats", ("",)))

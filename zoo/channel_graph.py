@@ -224,7 +224,7 @@ class _Reader:
             self._tie_blocks(writes.reshape(config["groups"], -1))
             return writes
         if rule.word == "pass" or (kind == "Reshape" and _only_ones(shapes[0], made)):
-            return reads[0] if made[-1] == shapes[0][-1] and _by_channel(kind, config, len(made)) else None
+            return reads[0] if made[-1] == shapes[0][-1] and by_channel(kind, config, len(made)) else None
         if rule.word == "union":
             if len({len(atoms) for atoms in reads}) > 1:
                 return None  # a map of one channel spread over many
@@ -257,7 +257,7 @@ class _Reader:
                 self._tie(first.writes, site.writes)
 
 
-def _by_channel(kind: str, config: dict[str, Any], rank: int) -> bool:
+def by_channel(kind: str, config: dict[str, Any], rank: int) -> bool:
     """Whether a layer that passes channels on is configured to treat all of them alike."""
     if kind == "BatchNormalization":
         axis = config["axis"]

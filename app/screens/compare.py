@@ -204,7 +204,7 @@ def show(chosen: list[str]) -> None:
     sparse = [row["label"] for row in rows if row.get("zeros_only")]
     if sparse:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge("zeros only: same size and speed", icon=":material/info:", color="orange")
+            st.badge("zeros or shared values only: same size and speed", icon=":material/info:", color="orange")
             st.caption(f"{', '.join(sparse)}: no channel was removed; only the compressed download shrinks.")
     kernels = "; ".join(
         dict.fromkeys(words.measured_on(row["format"]) for row in rows if row["latency_ms"] is not None)

@@ -5,21 +5,29 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
+from pipelines.methods.clustering import METHOD as CLUSTERING
+from pipelines.methods.crelu import METHOD as CRELU
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
 from pipelines.methods.int8_aware import METHOD as INT8_AWARE
+from pipelines.methods.lottery_ticket import METHOD as LOTTERY_TICKET
 from pipelines.methods.magnitude import METHOD as MAGNITUDE
 from pipelines.methods.method import Context, Method, Outcome
 from pipelines.methods.random import METHOD as RANDOM
+from pipelines.methods.repr import METHOD as REPR
 from pipelines.methods.supervised import METHOD as SUPERVISED
 
 METHODS: dict[str, Method] = {
     "supervised": SUPERVISED,
+    "repr": REPR,
     "hinton": HINTON,
     "magnitude": MAGNITUDE,
+    "clustering": CLUSTERING,
+    "lottery_ticket": LOTTERY_TICKET,
     "channel_norm": CHANNEL_NORM,
     "geometric_median": GEOMETRIC_MEDIAN,
     "random": RANDOM,
+    "crelu": CRELU,
     "int8_aware": INT8_AWARE,
 }
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipelines.clusters import sharing_of
+from pipelines.kernels import PRUNED
 from pipelines.methods.method import Context, Method, Outcome
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
@@ -32,11 +34,15 @@ class Int8AwareSettings(Fitting):
     keep_zeros: Literal["auto", "never"] = setting(
         "auto", help="auto: weights that are zero (after pruning) stay zero; never: they may move"
     )
+    keep_clusters: Literal["auto", "never"] = setting(
+        "auto", help="auto: weights that share values (after clustering) go on sharing them; never: each by itself"
+    )
 
 
 def apply(model: Any, settings: Int8AwareSettings, context: Context) -> Outcome:
     """Gives an int8-aware copy of `model`; it exports to int8 files only."""
-    from pipelines.training.loop import Hooks, fit, predictor, scorer
+    from pipelines.training.held import SharedValues, Zeros, hooks_of
+    from pipelines.training.loop import fit, predictor, scorer
     from pipelines.training.reports import fit_warnings
     from zoo import int8_aware
     from zoo.cloning import clone
@@ -52,19 +58,10 @@ def apply(model: Any, settings: Int8AwareSettings, context: Context) -> Outcome:
     float_top1 = score(data.splits["validation"])[1]
     warmed_top1 = scorer(aware)(data.splits["validation"])[1]
     masks = _zero_masks(aware) if settings.keep_zeros == "auto" else []
-
-    def hold_zeros(step: Any) -> None:
-        for variable, mask in masks:
-            variable.assign(variable * mask)
-
-    def hold_zeros_now() -> None:
-        hold_zeros(0)
-
-    hooks = Hooks(
-        update=hold_zeros if masks else None,
-        epoch_end=hold_zeros_now if masks else None,
-        freeze_norms_after=settings.freeze_norms_after,
-    )
+    shared = _shared_values(aware, {id(variable) for variable, _ in masks}) if settings.keep_clusters == "auto" else []
+    parts: list[Zeros | SharedValues] = [Zeros(masks)] if masks else []
+    parts += [SharedValues(shared)] if shared else []
+    hooks = hooks_of(*parts, freeze_norms_after=settings.freeze_norms_after)
     fitted = fit(aware, data, settings, watch, seed=context.seed, hooks=hooks, label="quantise")
     validation = data.splits["validation"].images
     report = {
@@ -77,6 +74,7 @@ def apply(model: Any, settings: Int8AwareSettings, context: Context) -> Outcome:
             np.mean(predictor(source)(validation).argmax(1) == predictor(aware)(validation).argmax(1))
         ),
         "kernels_with_zeros_held": len(masks),
+        "kernels_with_values_held": len(shared),
     }
     return Outcome(aware, report, fit_warnings(fitted), int8_aware=True)
 
@@ -86,8 +84,23 @@ def _zero_masks(model: Any) -> list[tuple[Any, np.ndarray]]:
     found = []
     for variable in model.trainable_variables:
         value = variable.numpy()
-        if value.ndim in (2, 4) and np.mean(value == 0) > 0.05:
+        if value.ndim in (2, 4) and np.mean(value == 0) > PRUNED:
             found.append((variable, (value != 0).astype(np.float32)))
+    return found
+
+
+def _shared_values(model: Any, sparse: set[int]) -> list[tuple[Any, np.ndarray]]:
+    """Lists kernels that share values, with their segments; `sparse` are ids of those whose zeros are held.
+
+    The norm behind a layer multiplies each output channel by one number and int8 rounds it by one scale, so what is
+    equal within a channel here is equal in the file.
+    """
+    found = []
+    for variable in model.trainable_variables:
+        value = variable.numpy()
+        segments = sharing_of(value, keep_zeros=id(variable) in sparse) if value.ndim in (2, 4) else None
+        if segments is not None:
+            found.append((variable, segments))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipelines.kernels import depthwise_layers, kernel_layers, overall_zeros
 from pipelines.methods.method import Context, Method, Outcome
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
@@ -28,9 +29,10 @@ class MagnitudeSettings(Fitting):
         "last", help="last: only the last weights have the full sparsity; best may be from before the schedule ended"
     )
     sparsity: float = setting(0.5, ge=0.05, le=0.98, help="Share of zeros in each convolution and dense kernel")
-    pattern: Literal["unstructured", "2:4"] = setting(
+    pattern: Literal["unstructured", "2:4", "xnnpack"] = setting(
         "unstructured",
-        help="2:4 zeroes two of every four neighbouring input channels (always 50 %, sparsity is ignored)",
+        help="2:4 zeroes two of every four neighbouring input channels (always 50 %, sparsity is ignored); "
+        "xnnpack: 1x1 convolutions only, in networks whose graph XNNPACK's sparse kernels take",
     )
     initial_sparsity: float = setting(0.0, ge=0, le=0.95, help="Share of zeros at the first update")
     skip_ends: bool = setting(
@@ -47,18 +49,25 @@ def apply(model: Any, settings: MagnitudeSettings, context: Context) -> Outcome:
     from zoo.cloning import clone
     from zoo.keras import keras
 
-    if settings.pattern == "unstructured" and settings.initial_sparsity > settings.sparsity:
+    if settings.pattern != "2:4" and settings.initial_sparsity > settings.sparsity:
         raise ValueError(
             f"initial_sparsity {settings.initial_sparsity} is above sparsity {settings.sparsity}; it must not be larger"
         )
     source = clone(model)  # tfmot wraps the very layers it is given, so training would change the caller's model
-    kernels = [
-        layer.name
-        for layer in source.layers
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)
-        and not isinstance(layer, keras.layers.DepthwiseConv2D)
-    ]
-    chosen = set(kernels[1:-1] if settings.skip_ends else kernels)
+    kernels = [layer.name for layer in kernel_layers(source)]
+    if settings.pattern == "xnnpack":
+        misfits = sparse_misfits(source)
+        if misfits:
+            raise ValueError(
+                "pattern = 'xnnpack': XNNPACK's sparse kernels do not take this network: "
+                + "; ".join(misfits[:6])
+                + (f"; and {len(misfits) - 6} more" if len(misfits) > 6 else "")
+                + "; unstructured works for every network"
+            )
+        pointwise = [layer.name for layer in kernel_layers(source) if getattr(layer, "kernel_size", None) == (1, 1)]
+        chosen = set(pointwise) - {kernels[-1]} if settings.skip_ends else set(pointwise)
+    else:
+        chosen = set(kernels[1:-1] if settings.skip_ends else kernels)
     if not chosen:
         raise ValueError("nothing to prune: the model has no convolution or dense layer between its two ends")
     updates = settings.epochs * (
@@ -101,14 +110,28 @@ def apply(model: Any, settings: MagnitudeSettings, context: Context) -> Outcome:
     apply_masks()
     result = clone(prune.strip_pruning(pruned))
     reached = _sparsities(result, chosen)
-    overall = _overall(result)
+    overall = overall_zeros(result)
     target = 0.5 if settings.pattern == "2:4" else settings.sparsity
     warnings = [*fit_warnings(fitted)]
     short = {name: share for name, share in reached.items() if share < target - 0.01}
     if short:
         shown = ", ".join(f"{name} {share:.2f}" for name, share in list(short.items())[:4])
         warnings.append(f"sparsity {target:.2f} was not reached in {len(short)} of {len(reached)} layers: {shown}")
-    warnings.append("no channel was removed: the file keeps its size and its time, only its compressed size shrinks")
+    depthwise = depthwise_layers(result)
+    if depthwise:
+        warnings.append(
+            f"{len(depthwise)} depthwise kernels are never pruned and stay dense, {', '.join(depthwise[:3])}"
+            f"{', ...' if len(depthwise) > 3 else ''}: over all kernels {overall:.0%} are zero"
+        )
+    if settings.pattern == "xnnpack":
+        warnings.append(
+            "no channel was removed; a file is faster only where its runtime stores and runs sparse kernels, and those "
+            "written here are stored dense"
+        )
+    else:
+        warnings.append(
+            "no channel was removed: the file keeps its size and its time, only its compressed size shrinks"
+        )
     after = scorer(result)(context.data.splits["validation"])[1]
     report = {
         "fit": fitted.as_dict(),
@@ -118,6 +141,7 @@ def apply(model: Any, settings: MagnitudeSettings, context: Context) -> Outcome:
         "sparsity_of_all_weights": overall,
         "layers": reached,
         "left_dense": sorted(set(kernels) - chosen),
+        "depthwise_left_dense": depthwise,
         "validation_top1_before": before,
         "validation_top1_after": after,
         "schedule_finished": fitted.epochs_done * fitted.updates_per_epoch >= end,
@@ -141,13 +165,57 @@ def _sparsities(model: Any, names: set[str]) -> dict[str, float]:
     return {layer.name: float(np.mean(layer.get_weights()[0] == 0)) for layer in model.layers if layer.name in names}
 
 
-def _overall(model: Any) -> float:
-    kernels = [
-        layer.get_weights()[0]
-        for layer in model.layers
-        if hasattr(layer, "kernel") or hasattr(layer, "depthwise_kernel")
-    ]
-    return float(sum((k == 0).sum() for k in kernels) / sum(k.size for k in kernels))
+def sparse_misfits(model: Any) -> list[str]:
+    """What keeps XNNPACK's sparse kernels from a network, one sentence each, by tfmot's policy; empty: nothing.
+
+    The policy stops at the first layer that it does not take and does not name it; here all are named.
+    Source: Elsen et al., arXiv:1911.09723; the graph as `PruneForLatencyOnXNNPack` of tfmot 0.8.1 demands it.
+    """
+    from tensorflow_model_optimization.python.core.sparsity.keras import pruning_policy
+
+    from zoo.keras import keras
+
+    policy = pruning_policy.PruneForLatencyOnXNNPack()
+    try:
+        policy.ensure_model_supports_pruning(model)
+    except ValueError as error:
+        verdict = str(error)
+    else:
+        return []
+    pools = [layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
+    found = []
+    entry = [layer for layer in model.layers if policy._start_layer_stop_fn(layer)]
+    if not entry:
+        first = next((layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)), "no convolution")
+        found.append(
+            "it must begin with a padding of 1 on each side and a valid 3x3 convolution of stride 2 on 3 channels, and "
+            f"begins with {first}"
+        )
+    if not pools:
+        found.append("it must end in a global average pooling")
+    names = [layer.name for layer in model.layers]
+    inside = names[names.index(entry[0].name) + 1 if entry else 0 : names.index(pools[-1].name) + 1 if pools else None]
+    for name in inside:
+        layer = model.get_layer(name)
+        begins = isinstance(layer, keras.layers.InputLayer | keras.layers.ZeroPadding2D) or layer.name == _first(model)
+        if not begins and not policy._check_layer_support(layer):
+            found.append(f"{name} ({type(layer).__name__}) is not among what it takes{_as_configured(layer)}")
+    return found or [verdict]
+
+
+def _first(model: Any) -> str:
+    layers = kernel_layers(model)
+    return layers[0].name if layers else ""
+
+
+def _as_configured(layer: Any) -> str:
+    """The settings of a layer that decide whether the sparse kernels take it."""
+    if type(layer).__name__ == "GlobalAveragePooling2D":
+        return " without keepdims"
+    if not hasattr(layer, "kernel_size"):
+        return ""
+    side, stride = "x".join(map(str, layer.kernel_size)), layer.strides[0]
+    return f" as {side}, stride {stride}, padding {layer.padding}"
 
 
 METHOD = Method(

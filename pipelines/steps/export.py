@@ -36,7 +36,7 @@ class ExportSettings(Settings):
 
 def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
     """Leaves the model as it is; adds the files that passed, and a record of those that did not."""
-    from exports import gate, write_many
+    from exports import gate, weight_facts, write_many
     from pipelines.training.loop import predictor
 
     if not state.trained:
@@ -84,6 +84,9 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
         }
         artifact_id = around.handle.add_artifact(around.step_index, record)
         row = {key: record[key] for key in ("format", "name", "gzip_bytes", "sha256", "passed")}
+        if report.passed and FORMATS[format_id].family == "tflite":
+            # What pruning and clustering left in the very file: zeros and different values, kernel by kernel.
+            row["weights"] = [one.as_dict() for one in weight_facts(outcome.path.read_bytes())]
         rows.append({"id": artifact_id, "bytes": outcome.bytes, **row})
         if not report.passed:
             warnings.append(f"{format_id} was refused: {report.cause}")

@@ -7,7 +7,7 @@ All randomness is a function of (seed, epoch) or (seed, update): a run resumed f
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
@@ -28,9 +28,11 @@ CHECKPOINT_SECONDS = 10.0  # a killed run loses at most about this much, and at 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a method adds to the loop: `update(step)` is traced into the graph before each weight update."""
+    """What a method adds to the loop: `update(step)` is traced into the graph before each weight update, and
+    `gradients(gradients, variables)` says what the optimiser sees of them."""
 
     update: Callable[[Any], None] | None = None
+    gradients: Callable[[list[Any], Sequence[Any]], list[Any]] | None = None
     epoch_end: Callable[[], None] | None = None
     freeze_norms_after: float = 1.0  # share of the epochs after which BatchNorm statistics and scales stay fixed
 
@@ -242,7 +244,10 @@ def _chunk_runner(
                     loss = tf.reduce_mean(objective(pixels, targets, logits))
                     if model.losses:
                         loss += tf.add_n(model.losses)
-                optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+                gradients = tape.gradient(loss, variables)
+                if hooks.gradients is not None:
+                    gradients = hooks.gradients(gradients, variables)
+                optimizer.apply_gradients(zip(gradients, variables, strict=True))
                 losses = losses.write(index, loss)
                 guessed, wanted = tf.argmax(logits, 1), tf.argmax(targets, 1)
                 hits += tf.reduce_sum(tf.cast(guessed == wanted, tf.int64))

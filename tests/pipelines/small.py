@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data import Dataset, open_dataset
+from pipelines.training.watch import QuietWatch
 
 
 @cache
@@ -38,3 +39,26 @@ def network(dropout: float = 0.0) -> Any:
     x = layers.relu6(layers.norm(x, name="stage1_2_pointwise_norm"), name="stage1_2_pointwise_relu6")
     x = layers.dropout(layers.flatten(x, name="flatten"), dropout, name="head_dropout")
     return keras.Model(image, layers.dense(x, 10, name="logits"))
+
+
+def shaped(name: str, model: Any, data: Dataset, watch: Any = None, **values: Any) -> Any:
+    """What the method `name` makes of a model in a session with seed 0: two epochs of batches of 32 unless said."""
+    from pipelines.methods import METHODS, Context
+    from pipelines.training import session
+
+    session.open_session(0)
+    plan = METHODS[name].settings(**{"epochs": 2, "batch": 32, **values})
+    return METHODS[name].apply(model, plan, Context(data, 0, watch or QuietWatch()))
+
+
+class DyingWatch(QuietWatch):
+    """A run that is killed before the checkpoint of `epoch` of the training `label`."""
+
+    def __init__(self, folder: Path, label: str, epoch: int) -> None:
+        super().__init__(folder)
+        self.label, self.epoch = label, epoch
+
+    def metrics(self, rows: list[tuple[str, float, float]]) -> None:
+        super().metrics(rows)
+        if any(name.startswith(f"{self.label}.") and x == self.epoch for name, x, _ in rows):
+            raise KeyboardInterrupt

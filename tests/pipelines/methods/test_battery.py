@@ -12,11 +12,15 @@ from tests.pipelines.small import network
 
 QUICK = {
     "supervised": {"epochs": 2, "batch": 32},
+    "repr": {"epochs": 1, "batch": 32, "cycles": 1, "full_epochs": 1, "part_epochs": 1},
     "hinton": {"epochs": 1, "batch": 32, "teacher": "mobilenet_v1", "teacher_width": 0.1, "teacher_epochs": 1},
     "magnitude": {"epochs": 2, "batch": 32, "sparsity": 0.6},
+    "clustering": {"epochs": 2, "batch": 32},
+    "lottery_ticket": {"epochs": 1, "batch": 32, "rounds": 1, "control_reinit": False},
     "channel_norm": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "geometric_median": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "random": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
+    "crelu": {"epochs": 2, "batch": 32, "recalibration": 8},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
 }
 
