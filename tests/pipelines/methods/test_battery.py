@@ -16,9 +16,15 @@ QUICK = {
     "magnitude": {"epochs": 2, "batch": 32, "sparsity": 0.6},
     "channel_norm": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "geometric_median": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
+    "collaborative": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "images": 64},
+    "kernel_entropy": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "cluster": True},
+    "adversarial": {
+        "epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "mask_epochs": 2, "mask_every": 1,
+        "discriminator": 0.1,
+    },
     "random": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
