@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ Config = dict[str, Any]
 Arrays = list[np.ndarray]
 Mask = np.ndarray
 Slicer = Callable[[Config, Arrays, Mask, Mask], tuple[Config, Arrays]]
+Reader = Callable[[Site, int, Any], Any]  # (site, place of the input, tensor) -> what the layer reads instead
 
 
 def cut(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
@@ -34,12 +35,22 @@ def masked(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
     for site in graph.makers:
         if site.layer.weights:
             weights = site.layer.get_weights()
-            weights[0] = _silenced(site, weights[0].copy(), gone[site.reads[0]])
+            weights[0] = scaled_inputs(site, weights[0], ~gone[site.reads[0]])
             made[id(site.layer)].set_weights(weights)
     return copy
 
 
-def _rebuilt(graph: ChannelGraph, kept: Mask) -> tuple[keras.Model, dict[int, Any]]:
+def reading(graph: ChannelGraph, read: Reader, more: Sequence[Any] = ()) -> keras.Model:
+    """The model rebuilt in full size, whose layers read what `read` makes of their inputs.
+
+    `more` are input tensors that `read` uses besides; they become inputs of the model, behind its own.
+    """
+    return _rebuilt(graph, np.ones(len(graph.units), bool), read, more)[0]
+
+
+def _rebuilt(
+    graph: ChannelGraph, kept: Mask, read: Reader | None = None, more: Sequence[Any] = ()
+) -> tuple[keras.Model, dict[int, Any]]:
     """The model of the kept atoms, and its layers by the ids of those they come from."""
     from zoo.keras import keras, tf
 
@@ -51,11 +62,11 @@ def _rebuilt(graph: ChannelGraph, kept: Mask) -> tuple[keras.Model, dict[int, An
         image = keras.Input(batch_shape=config["batch_input_shape"], name=config["name"], dtype=config["dtype"])
         images.append(image)
         tensors[id(tensor)] = image
-    _build(graph, graph.model, tensors, made, kept, _names(graph.model))
+    _build(graph, graph.model, tensors, made, kept, _names(graph.model), read)
     answers = [tensors[id(tensor)] for tensor in graph.model.outputs]
     shaped = tf.nest.pack_sequence_as
-    ends = shaped(graph.model._nested_inputs, images), shaped(graph.model._nested_outputs, answers)
-    return keras.Model(*ends, name=graph.model.name), made
+    given = [*images, *more] if more else shaped(graph.model._nested_inputs, images)
+    return keras.Model(given, shaped(graph.model._nested_outputs, answers), name=graph.model.name), made
 
 
 def kept_atoms(graph: ChannelGraph, removed: Iterable[int]) -> np.ndarray:
@@ -80,6 +91,7 @@ def _build(
     made: dict[int, Any],
     kept: np.ndarray,
     names: dict[int, str],
+    read: Reader | None,
 ) -> None:
     by_node = {id(site.node): site for site in graph.sites.values()}
     for node in calls(model):
@@ -88,7 +100,7 @@ def _build(
         if hasattr(layer, "_nodes_by_depth"):
             for outer, inner in zip(node.keras_inputs, layer.inputs, strict=True):
                 tensors[id(inner)] = tensors[id(outer)]
-            _build(graph, layer, tensors, made, kept, names)
+            _build(graph, layer, tensors, made, kept, names, read)
             for outer, inner in zip(outputs, layer.outputs, strict=True):
                 tensors[id(outer)] = tensors[id(inner)]
             continue
@@ -97,8 +109,11 @@ def _build(
         if id(layer) not in made:
             made[id(layer)], weights = _smaller(site, kept, names[id(layer)])
         new = made[id(layer)]
+        given = {id(tensor): tensors[id(tensor)] for tensor in node.keras_inputs}
+        if read:
+            given = {key: read(site, place, tensor) for place, (key, tensor) in enumerate(given.items())}
         arguments, named = node.map_arguments(
-            {str(id(tensor)): [tensors[id(tensor)]] * len(node.keras_inputs) for tensor in node.keras_inputs}
+            {str(key): [tensor] * len(node.keras_inputs) for key, tensor in given.items()}
         )
         answers = new(*arguments, **named)
         if weights is not None:
@@ -123,21 +138,20 @@ def _smaller(site: Site, kept: Mask, name: str) -> tuple[Any, Arrays]:
     return type(site.layer).from_config({**config, "name": name}), weights
 
 
-def _silenced(site: Site, kernel: np.ndarray, gone: Mask) -> np.ndarray:
-    """The kernel without what it reads from the inputs that are gone."""
+def scaled_inputs(site: Site, kernel: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """The kernel of a maker's layer as if input channel i of `site` were multiplied by `factors[i]`.
+
+    A separable convolution's is its depthwise kernel.
+    """
     if site.kind == "Dense":
-        kernel[gone] = 0
-    elif site.kind == "Conv2DTranspose":
-        kernel[..., gone] = 0
-    elif site.word == "grouped":
+        return kernel * factors[:, None]
+    if site.kind == "Conv2DTranspose":
+        return kernel * factors
+    if site.word == "grouped":
         rows, columns = kernel.shape[2], kernel.shape[3]
-        groups = len(gone) // rows
-        for group in range(groups):
-            out = slice(group * columns // groups, (group + 1) * columns // groups)
-            kernel[:, :, gone[group * rows : (group + 1) * rows], out] = 0
-    else:
-        kernel[:, :, gone] = 0
-    return kernel
+        each = factors.reshape(-1, rows).T  # (rows of the kernel, groups)
+        return kernel * np.repeat(each, columns // each.shape[1], axis=1)
+    return kernel * factors[:, None]
 
 
 def _pass(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:

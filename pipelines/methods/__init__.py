@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from pipelines.methods.adversarial import METHOD as ADVERSARIAL
 from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
 from pipelines.methods.clustering import METHOD as CLUSTERING
+from pipelines.methods.collaborative import METHOD as COLLABORATIVE
 from pipelines.methods.crelu import METHOD as CRELU
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
 from pipelines.methods.int8_aware import METHOD as INT8_AWARE
+from pipelines.methods.kernel_entropy import METHOD as KERNEL_ENTROPY
 from pipelines.methods.lottery_ticket import METHOD as LOTTERY_TICKET
 from pipelines.methods.magnitude import METHOD as MAGNITUDE
 from pipelines.methods.method import Context, Method, Outcome
@@ -26,6 +29,9 @@ METHODS: dict[str, Method] = {
     "lottery_ticket": LOTTERY_TICKET,
     "channel_norm": CHANNEL_NORM,
     "geometric_median": GEOMETRIC_MEDIAN,
+    "collaborative": COLLABORATIVE,
+    "kernel_entropy": KERNEL_ENTROPY,
+    "adversarial": ADVERSARIAL,
     "random": RANDOM,
     "crelu": CRELU,
     "int8_aware": INT8_AWARE,

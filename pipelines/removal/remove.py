@@ -39,17 +39,27 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """How the fine-tuning differs from that on labels: its objective and hooks, see `pipelines.training.loop.fit`."""
+
+    objective: Callable[[Any, Any, Any], Any] | None = None
+    hooks: Any = None
+
+
+@dataclass(frozen=True)
 class Criterion:
     """What one method adds to the way all go: only `score` is a must.
 
     `prepare` trains a copy of the model first; `pick` chooses the units itself instead of by share of a target;
-    `settle` may change weights of the prepared copy once the units are known, before they are cut.
+    `settle` may change weights of the prepared copy once the units are known, before they are cut; `tune` may change
+    those of the cut network and says how it is fine-tuned.
     """
 
     score: Scorer
     prepare: Callable[[Any], Prepared] | None = None
     pick: Picker | None = None
     settle: Callable[[ChannelGraph, Choice], None] | None = None
+    tune: Callable[[Any], Tuning] | None = None
 
 
 def remove(model: Any, settings: RemovalSettings, context: Context, criterion: Criterion) -> Outcome:
@@ -80,12 +90,16 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
         report["timed"] = timed
     small = cut(graph, chosen.units)
     report["validation_top1_after_cut"] = scorer(small)(validation)[1]
+    tuning = criterion.tune(small) if criterion.tune else Tuning()
     report["recalibrated_batches"] = recalibrate(
         small, context.data, settings, batches=settings.recalibration, seed=context.seed
     )
     report["validation_top1_after_recalibration"] = scorer(small)(validation)[1]
     controls = _Controls(graph, chosen, settings, context, prepared.epochs)
-    fitted = fit(small, context.data, settings, context.watch, seed=context.seed, label="prune")
+    fitted = fit(
+        small, context.data, settings, context.watch, seed=context.seed, label="prune",
+        objective=tuning.objective, hooks=tuning.hooks,
+    )  # fmt: skip
     report["fit"] = fitted.as_dict()
     report["validation_top1_after"] = scorer(small)(validation)[1]
     report["controls"] = controls.run()

@@ -19,10 +19,16 @@ QUICK = {
     "lottery_ticket": {"epochs": 1, "batch": 32, "rounds": 1, "control_reinit": False},
     "channel_norm": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "geometric_median": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
+    "collaborative": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "images": 64},
+    "kernel_entropy": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "cluster": True},
+    "adversarial": {
+        "epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "mask_epochs": 2, "mask_every": 1,
+        "discriminator": 0.1,
+    },
     "random": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "crelu": {"epochs": 2, "batch": 32, "recalibration": 8},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
