@@ -60,7 +60,7 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     from pipelines.training.reports import fit_warnings
     from zoo.cut import cut
 
-    plain = _plain(model)
+    plain = plain_form(model)
     graph = ChannelGraph.of(plain)
     _check(graph, settings, picks=criterion.pick is not None)
     prepared = criterion.prepare(plain) if criterion.prepare else Prepared(plain)
@@ -114,7 +114,7 @@ def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSetti
     return choose(graph, groups, share=settings.remove, target=settings.target, scope=settings.scope)
 
 
-def _plain(model: Any) -> Any:
+def plain_form(model: Any) -> Any:
     """The model, in its deployed form where layers have learned their groups: only there can channels be followed."""
     kinds = {type(layer).__name__ for layer in model.layers} & RULES.keys()
     return deploy(model) if any(RULES[kind].kind.startswith("learned") for kind in kinds) else model
