@@ -5,9 +5,11 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
+from pipelines.methods.fully_learned_groups import METHOD as FULLY_LEARNED_GROUPS
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
 from pipelines.methods.int8_aware import METHOD as INT8_AWARE
+from pipelines.methods.learned_groups import METHOD as LEARNED_GROUPS
 from pipelines.methods.magnitude import METHOD as MAGNITUDE
 from pipelines.methods.method import Context, Method, Outcome
 from pipelines.methods.random import METHOD as RANDOM
@@ -20,6 +22,8 @@ METHODS: dict[str, Method] = {
     "channel_norm": CHANNEL_NORM,
     "geometric_median": GEOMETRIC_MEDIAN,
     "random": RANDOM,
+    "learned_groups": LEARNED_GROUPS,
+    "fully_learned_groups": FULLY_LEARNED_GROUPS,
     "int8_aware": INT8_AWARE,
 }
 

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.data import Dataset, Split
+from pipelines.methods.channel_norm import l1, l2
+from pipelines.methods.geometric_median import distances
 from pipelines.removal.choose import Group, groups_of, sparing
 from pipelines.removal.recalibrate import recalibrator
 from pipelines.removal.remove import by_filter, plain_form
@@ -94,9 +96,6 @@ def sensitivity(
 
 
 def _groups(graph: ChannelGraph, settings: SensitivitySettings) -> list[Group]:
-    from pipelines.methods.channel_norm import l1, l2
-    from pipelines.methods.geometric_median import distances
-
     measure = {"l1": l1, "l2": l2, "geometric_median": distances}[settings.score]
     worth = by_filter(graph, measure, settings.weights == "folded")
     skip = [part.strip() for part in settings.skip.split(",") if part.strip()]

@@ -17,6 +17,8 @@ QUICK = {
     "channel_norm": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "geometric_median": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "random": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
+    "learned_groups": {"epochs": 2, "batch": 32},
+    "fully_learned_groups": {"epochs": 2, "batch": 32},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
 }
 
