@@ -176,7 +176,7 @@ def test_networks_that_cannot_be_rewritten_or_have_no_bare_pointwise_convolution
         apply("learned_groups", keras.Model(image, logits), some_digits, NoTraining())
 
 
-@pytest.mark.parametrize("name", ["learned_groups", "fully_learned_groups"])
+@pytest.mark.parametrize("name", ["learned_groups", pytest.param("fully_learned_groups", marks=pytest.mark.slow)])
 def test_resumed_training_ends_with_bit_equal_weights(name, trained, some_digits, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("pipelines.training.loop.CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr("pipelines.training.loop.CHUNK_SECONDS", 0.0)
@@ -234,6 +234,7 @@ def test_imbalance_is_zero_for_equal_groups_and_groups_less_one_for_a_single_one
     assert float(imbalance([layer])) == pytest.approx(3, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_penalties_reach_the_weights(trained, some_digits) -> None:
     def weakness(outcome):
         kernel = outcome.model.get_layer(SECOND).kernel.numpy()
