@@ -31,7 +31,7 @@ CONTROLS = {
 
 def removal_view(report: Mapping[str, Any], key: str) -> None:
     """Shows the report of one removal; nothing for a step that removed no channels."""
-    if "macs_after" not in report:
+    if not {"layers", "macs_after"} <= report.keys():
         return
     st.markdown("**Channels removed**")
     with st.container(horizontal=True):
@@ -87,7 +87,7 @@ def files(found: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any]) -> 
             "file": name,
             "size": f"{words.size(row['bytes_before'])} to {words.size(row['bytes_after'])}",
             "time": f"{words.milliseconds(row['ms_before'])} to {words.milliseconds(row['ms_after'])}",
-            "time ratio": words.times(row["ratio"], *row["ratio_interval"], row["verdict"] != "unstable"),
+            "time ratio": _ratio(row, row["verdict"] != "unstable"),
             "macs ratio": macs,
         }
         for name, row in found.items()
@@ -100,10 +100,15 @@ def timed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         {
             "multiply-adds": words.amount(row["macs"]),
             "time": f"{words.milliseconds(row['ms'])} of {words.milliseconds(row['dense_ms'])}",
-            "time ratio": words.times(row["ratio"], *row["ratio_interval"], row["stable"]),
+            "time ratio": _ratio(row, row["stable"]),
         }
         for row in sorted(rows, key=lambda one: -float(one["level"]))
     ]
+
+
+def _ratio(row: Mapping[str, Any], steady: bool) -> str:
+    low, high = row["ratio_interval"]
+    return words.times(row["ratio"], low, high, steady)
 
 
 def kept_channels(layers: Sequence[Mapping[str, Any]], theme: Colours) -> go.Figure:

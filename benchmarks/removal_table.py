@@ -25,7 +25,7 @@ from pipelines.commands.command import table
 FOLDER = Path("build/removal_table")
 SEEDS = (0, 1, 2)
 IMAGES = 12_000
-NETWORK = {"name": "mobilenet_v1", "width": 0.25}
+NETWORK: dict[str, Any] = {"name": "mobilenet_v1", "width": 0.25}
 DENSE_EPOCHS, FINE_EPOCHS = 10, 4
 REMOVE = {"remove": 0.5, "target": "macs", "multiple": 4, "least": 4, "epochs": FINE_EPOCHS, "compare_files": False}
 AUGMENTATION = {"flip": True, "shift": 0.06}
@@ -136,9 +136,7 @@ def _dense(name: str, seed: int, folder: Path) -> dict[str, Any]:
 
     session.open_session(seed)
     data = _data()
-    model = zoo.build(
-        str(NETWORK["name"]), width=float(NETWORK["width"]), resolution=data.resolution, classes=10, channels=1
-    )
+    model = zoo.build(NETWORK["name"], width=NETWORK["width"], resolution=data.resolution, classes=10, channels=1)
     fit(model, data, _fitting(DENSE_EPOCHS), _watch(folder), seed=seed)
     save_model(model, folder / "model.keras")
     return {"top1": _judge(model, data), "macs_left": 1.0, "params_left": 1.0, "epochs": DENSE_EPOCHS}

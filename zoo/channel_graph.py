@@ -24,8 +24,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from zoo.deploy import split_groups
+from zoo.layer_configs import config_of
+from zoo.operators import is_operator, operator_rule
 from zoo.plans import Plan, from_vocabulary
-from zoo.read_model import calls, flat
+from zoo.read_model import calls, entries, flat
 from zoo.rules import BARRIER, channel_rule, mixes_channels
 
 if TYPE_CHECKING:
@@ -164,7 +166,7 @@ class _Reader:
         for node in calls(model):
             layer, outputs = node.layer, flat(node.outputs)
             if hasattr(layer, "_nodes_by_depth"):
-                for outer, inner in zip(node.keras_inputs, layer.inputs, strict=True):
+                for outer, inner in entries(node):
                     self.tensors[id(inner)] = self.tensors[id(outer)]
                 self._walk(layer, f"{prefix}{layer.name}/")
                 for outer, inner in zip(outputs, layer.outputs, strict=True):
@@ -178,17 +180,19 @@ class _Reader:
 
     def _site(self, node: Any, name: str) -> Site:
         layer, outputs = node.layer, flat(node.outputs)
-        kind, config = type(layer).__name__, layer.get_config()
+        kind, config = type(layer).__name__, config_of(layer) if from_vocabulary(layer) else {}
         reads = tuple(self.tensors[id(tensor)] for tensor in node.keras_inputs)
         first = self.called.get(id(layer), "")
         if first:
             name = f"{name}:{sum(one.layer is layer for one in self.sites.values()) + 1}"
         self.called.setdefault(id(layer), name)
         rule = channel_rule(kind, config) if from_vocabulary(layer) else BARRIER
+        if is_operator(layer):
+            rule = operator_rule(node)
         word, writes = rule.word, None
         last_axis = config.get("data_format", "channels_last") == "channels_last"
         if last_axis and len(outputs) == 1:
-            writes = self._written(rule, kind, config, reads, node)
+            writes = self._written(rule, kind, config, reads, node, name)
         if writes is None:
             word = "barrier"
             for atoms in reads:
@@ -201,7 +205,7 @@ class _Reader:
         elif word == "barrier":
             word = "pass"  # a reshape that only adds or takes away axes of 1
         elif word in MAKERS and mixes_channels(config):
-            self.locks.append((writes, f"{name} ends in {config['activation']}, which mixes its channels"))
+            self.locks.append((writes, _reason(name, config["activation"])))
         site = Site(name, kind, layer, node, reads, writes, word, word != "barrier", first)
         if first and (layer.weights or kind in SIZED):
             before = self.sites[first]
@@ -211,7 +215,7 @@ class _Reader:
         return site
 
     def _written(
-        self, rule: Any, kind: str, config: dict[str, Any], reads: tuple[np.ndarray, ...], node: Any
+        self, rule: Any, kind: str, config: dict[str, Any], reads: tuple[np.ndarray, ...], node: Any, name: str
     ) -> np.ndarray | None:
         """The atoms of the output; None for a barrier."""
         shapes = [tuple(tensor.shape[1:]) for tensor in node.keras_inputs]
@@ -226,11 +230,15 @@ class _Reader:
         if rule.word == "pass" or (kind == "Reshape" and _only_ones(shapes[0], made)):
             return reads[0] if made[-1] == shapes[0][-1] and by_channel(kind, config, len(made)) else None
         if rule.word == "union":
-            if len({len(atoms) for atoms in reads}) > 1:
-                return None  # a map of one channel spread over many
-            for atoms in reads[1:]:
-                self._tie(reads[0], atoms)
-            return reads[0]
+            wide = [atoms for atoms in reads if len(atoms) == made[-1]]
+            narrow = [atoms for atoms in reads if len(atoms) != made[-1]]
+            if not wide or any(len(atoms) != 1 for atoms in narrow):
+                return None
+            for atoms in wide[1:]:
+                self._tie(wide[0], atoms)
+            for atoms in narrow:
+                self.locks.append((atoms, f"{name} spreads it over all of its channels"))
+            return wide[0]
         if rule.word == "concat":
             axis = config.get("axis", -1)
             return np.concatenate(reads) if axis in (-1, len(made)) else None
@@ -255,6 +263,13 @@ class _Reader:
                 site = self.sites[branch[1].name]
                 self._tie(first.reads[0], site.reads[0])
                 self._tie(first.writes, site.writes)
+
+
+def _reason(name: str, activation: Any) -> str:
+    """Why what a layer makes stays, when its activation may mix channels."""
+    if isinstance(activation, str):
+        return f"{name} ends in {activation}, which mixes its channels"
+    return f"{name} ends in an activation of its own, which may mix its channels"
 
 
 def by_channel(kind: str, config: dict[str, Any], rank: int) -> bool:

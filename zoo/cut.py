@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo.channel_graph import ChannelGraph, Site
-from zoo.read_model import calls, flat
+from zoo.layer_configs import config_of
+from zoo.operators import is_operator, narrowed
+from zoo.read_model import calls, entries, flat
 
 if TYPE_CHECKING:
     from zoo.keras import keras
@@ -38,6 +41,27 @@ def masked(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
             weights[0] = scaled_inputs(site, weights[0], ~gone[site.reads[0]])
             made[id(site.layer)].set_weights(weights)
     return copy
+
+
+@contextmanager
+def silenced(graph: ChannelGraph, removed: Iterable[int]) -> Iterator[None]:
+    """While this lasts the graph's own model reads nothing from the units `removed`: `masked` without a new model.
+
+    Raises: ValueError as `cut`.
+    """
+    gone = ~kept_atoms(graph, removed)
+    kernels = [
+        (site, site.layer.weights[0], site.layer.weights[0].numpy())
+        for site in graph.makers
+        if site.layer.weights and gone[site.reads[0]].any()
+    ]
+    try:
+        for site, kernel, value in kernels:
+            kernel.assign(scaled_inputs(site, value, ~gone[site.reads[0]]))
+        yield
+    finally:
+        for _, kernel, value in kernels:
+            kernel.assign(value)
 
 
 def reading(graph: ChannelGraph, read: Reader, more: Sequence[Any] = ()) -> keras.Model:
@@ -92,15 +116,18 @@ def _build(
     kept: np.ndarray,
     names: dict[int, str],
     read: Reader | None,
+    training: Any = None,
 ) -> None:
+    """Calls the layers of `model` anew; `training` is what a call of it as a nested model laid down."""
     by_node = {id(site.node): site for site in graph.sites.values()}
     for node in calls(model):
         layer = node.layer
         outputs = flat(node.outputs)
         if hasattr(layer, "_nodes_by_depth"):
-            for outer, inner in zip(node.keras_inputs, layer.inputs, strict=True):
+            for outer, inner in entries(node):
                 tensors[id(inner)] = tensors[id(outer)]
-            _build(graph, layer, tensors, made, kept, names, read)
+            laid_down = node.call_kwargs.get("training")
+            _build(graph, layer, tensors, made, kept, names, read, training if laid_down is None else laid_down)
             for outer, inner in zip(outputs, layer.outputs, strict=True):
                 tensors[id(outer)] = tensors[id(inner)]
             continue
@@ -115,6 +142,10 @@ def _build(
         arguments, named = node.map_arguments(
             {str(key): [tensor] * len(node.keras_inputs) for key, tensor in given.items()}
         )
+        if site.word == "slice" and is_operator(layer):
+            arguments = narrowed(arguments, kept[site.reads[0]], kept[site.writes])
+        if training is not None and new._call_spec.expects_training_arg and named.get("training") is None:
+            named["training"] = training
         answers = new(*arguments, **named)
         if weights is not None:
             new.set_weights(weights)
@@ -124,18 +155,26 @@ def _build(
 
 def smaller_weights(site: Site, weights: Arrays, kept: Mask) -> tuple[Config, Arrays]:
     """The configuration and the weights of a site's layer for the kept channels."""
-    config = site.layer.get_config()
     if site.known:
         into, out = kept[site.reads[0]], kept[site.writes]
         if not (into.all() and out.all()):
-            return SLICERS.get(site.kind, _pass)(config, weights, into, out)
-    return config, weights
+            return SLICERS.get(site.kind, _pass)(config_of(site.layer, resized=True), weights, into, out)
+    return config_of(site.layer), weights
 
 
 def _smaller(site: Site, kept: Mask, name: str) -> tuple[Any, Arrays]:
     """The layer for the kept channels, not yet called, and its weights."""
-    config, weights = smaller_weights(site, site.layer.get_weights(), kept)
-    return type(site.layer).from_config({**config, "name": name}), weights
+    layer, kind = site.layer, type(site.layer)
+    if is_operator(layer):
+        return kind(layer.function, name=name), []
+    try:
+        config, weights = smaller_weights(site, layer.get_weights(), kept)
+        return kind.from_config({**config, "name": name}), weights
+    except (NotImplementedError, TypeError) as error:
+        raise ValueError(
+            f"layer {site.name}, a {site.kind}, cannot be made again from its configuration; give its class a "
+            f"get_config and a from_config that fit: {error}"
+        ) from error
 
 
 def scaled_inputs(site: Site, kernel: np.ndarray, factors: np.ndarray) -> np.ndarray:
@@ -163,30 +202,30 @@ def _conv(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Confi
     kernel, *bias = weights
     groups = config.get("groups", 1)
     rows = into.reshape(groups, -1)[0]  # every group keeps the same places
-    return {**config, "filters": int(out.sum())}, [kernel[:, :, rows][..., out], *(array[out] for array in bias)]
+    return {**config, "filters": int(out.sum())}, [kernel[:, :, rows][..., out], *(array[..., out] for array in bias)]
 
 
 def _depthwise(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
     kernel, *bias = weights
-    return config, [kernel[:, :, into], *(array[out] for array in bias)]
+    return config, [kernel[:, :, into], *(array[..., out] for array in bias)]
 
 
 def _separable(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
     depthwise, pointwise, *bias = weights
     hidden = np.repeat(into, depthwise.shape[-1])
     return {**config, "filters": int(out.sum())}, [
-        depthwise[:, :, into], pointwise[:, :, hidden][..., out], *(array[out] for array in bias)
+        depthwise[:, :, into], pointwise[:, :, hidden][..., out], *(array[..., out] for array in bias)
     ]  # fmt: skip
 
 
 def _transposed(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
     kernel, *bias = weights
-    return {**config, "filters": int(out.sum())}, [kernel[:, :, out][..., into], *(array[out] for array in bias)]
+    return {**config, "filters": int(out.sum())}, [kernel[:, :, out][..., into], *(array[..., out] for array in bias)]
 
 
 def _dense(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:
     kernel, *bias = weights
-    return {**config, "units": int(out.sum())}, [kernel[into][:, out], *(array[out] for array in bias)]
+    return {**config, "units": int(out.sum())}, [kernel[into][:, out], *(array[..., out] for array in bias)]
 
 
 def _slice(config: Config, weights: Arrays, into: Mask, out: Mask) -> tuple[Config, Arrays]:

@@ -39,7 +39,10 @@ class CutCounter:
         for site in self.graph.sites.values():
             macs += self._left(site, kept)
             if not site.first:
-                params += sum(prod(array.shape) for array in smaller_weights(site, self._weights[site.name], kept)[1])
+                weights = self._weights[site.name]
+                if site.known and weights:
+                    weights = smaller_weights(site, weights, kept)[1]
+                params += sum(prod(array.shape) for array in weights)
         return int(params), int(macs)
 
     def int8_bytes(self, removed: Iterable[int]) -> int:
@@ -64,9 +67,8 @@ class CutCounter:
             return macs
         into, out = kept[site.reads[0]], kept[site.writes]
         if site.kind == "SeparableConv2D":
-            config = site.layer.get_config()
-            cells, hidden = prod(site.node.outputs.shape[1:-1]), len(into) * config["depth_multiplier"]
-            first = cells * prod(config["kernel_size"]) * hidden
+            cells, hidden = prod(site.node.outputs.shape[1:-1]), len(into) * site.layer.depth_multiplier
+            first = cells * prod(site.layer.kernel_size) * hidden
             return first * into.sum() // len(into) + (macs - first) * into.sum() * out.sum() // (len(into) * len(out))
         if site.makes:
             return int(macs * int(into.sum()) * int(out.sum()) // (len(into) * len(out)))

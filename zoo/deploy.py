@@ -127,6 +127,8 @@ def _condensed_convolution(plan: Plan, call: Call) -> bool:
     if groups.whole or not groups.balanced:
         return _separate_groups(plan, call, masked, groups)
     before, behind = _before(plan, call), _behind(plan, call)
+    if before and _is_convolution(plan, before[0].inputs[0]):
+        before = []  # it folds into that convolution only where it stands
     stem = call.name.removesuffix("_conv")
     indices = [channel for into in groups.inputs for channel in into]
     order = [channel for out in groups.outputs for channel in out]
@@ -205,6 +207,12 @@ def _before(plan: Plan, call: Call) -> list[Call]:
         found.insert(0, plan.calls[source])
         source = found[0].inputs[0]
     return found
+
+
+def _is_convolution(plan: Plan, name: str) -> bool:
+    """Whether a call is a convolution of which one layer alone reads the outcome."""
+    found = plan.calls.get(name)
+    return found is not None and found.kind in ("Conv2D", "DepthwiseConv2D") and plan.only_reader(name) is not None
 
 
 def _behind(plan: Plan, call: Call) -> list[Call]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.layer_configs import config_of
 from zoo.read_model import calls
 from zoo.rules import RULES
 
@@ -55,7 +56,7 @@ class Plan:
             plan.calls[layer.name] = Call(
                 layer.name,
                 type(layer).__name__,
-                layer.get_config(),
+                config_of(layer),
                 tuple(places[id(tensor)] for tensor in node.keras_inputs),
                 int(node.outputs.shape[-1]),
                 tuple(layer.get_weights()),
@@ -126,7 +127,7 @@ def _plain(node: Any) -> bool:
     layer = node.layer
     return (
         from_vocabulary(layer)
-        and layer.get_config().get("data_format", "channels_last") == "channels_last"
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
         and not isinstance(node.outputs, list | tuple)
         and len(node.call_args) == 1
         and not any(value is not None for value in node.call_kwargs.values())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from zoo.layer_configs import config_of
 from zoo.rules import RULES
 from zoo.sketches import Node, Op, Sketch
 
@@ -39,9 +40,9 @@ def _walk(model: Any, nodes: dict[int, Node], sketch: Sketch, prefix: str, seen:
         layer, inputs = call.layer, [nodes[id(tensor)] for tensor in call.keras_inputs]
         outputs = flat(call.outputs)
         if hasattr(layer, "_nodes_by_depth"):
-            inner = {id(tensor): node for tensor, node in zip(layer.inputs, inputs, strict=True)}
+            inner = {id(tensor): nodes[id(given)] for given, tensor in entries(call)}
             _walk(layer, inner, sketch, f"{prefix}{layer.name}/", seen)
-            made = [inner[id(tensor)] for tensor in layer.outputs]
+            made = [inner[id(tensor)] for tensor in layer.outputs]  # in the order of `flat`, of dictionaries too
         else:
             made = [_place(layer, inputs, outputs, sketch, prefix + layer.name, shared=id(layer) in seen)]
             seen.add(id(layer))
@@ -60,7 +61,8 @@ def calls(model: Any) -> Iterator[Any]:
 def _place(layer: Any, inputs: list[Node], outputs: list[Any], sketch: Sketch, name: str, shared: bool) -> Node:
     calls = sum(1 for op in sketch.ops if op.name == name or op.name.startswith(f"{name}:"))
     name = f"{name}:{calls + 1}" if calls else name
-    kind, config = type(layer).__name__, layer.get_config()
+    kind = type(layer).__name__
+    config = config_of(layer) if kind in RULES else {}
     known = kind in RULES and config.get("data_format", "channels_last") == "channels_last" and len(outputs) == 1
     if known:
         return sketch.add(kind, name, config, inputs, shared=shared)
@@ -84,5 +86,13 @@ def _shape(tensor: Any) -> tuple[int, ...]:
 
 
 def flat(outputs: Any) -> list[Any]:
-    """What a layer puts out, or is given, as a list."""
-    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+    """What a layer puts out, or is given, as a list; dictionaries in the order of their keys, as Keras has them."""
+    from zoo.keras import tf
+
+    return list(tf.nest.flatten(outputs))
+
+
+def entries(call: Any) -> list[tuple[Any, Any]]:
+    """For a call of a nested model, each tensor it is given with the input inside that this one becomes."""
+    given = call.layer._call_spec.split_out_first_arg(call.call_args, call.call_kwargs)[0]
+    return list(zip(call.layer._flatten_to_reference_inputs(given), call.layer.inputs, strict=True))

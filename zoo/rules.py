@@ -121,6 +121,7 @@ RULES: dict[str, Rule] = {
     "Flatten": Rule("flatten", a.flattening, FLATTEN, "default", ("RESHAPE",), view=True),
     "Reshape": Rule("reshape", a.reshaping, BARRIER, "default", ("RESHAPE",), view=True),
     "Dropout": Rule("dropout", a.same_shape, PASS, "default", (), view=True),
+    "SpatialDropout2D": Rule("dropout", a.same_shape, PASS, "default", (), view=True),
     "Rescaling": Rule("rescale", a.same_shape, PASS, "no", ("MUL", "ADD")),
 }
 

@@ -19,6 +19,7 @@ from pipelines.commands.methods import COMMAND as METHODS
 from pipelines.commands.replay import COMMAND as REPLAY
 from pipelines.commands.run import COMMAND as RUN
 from pipelines.commands.runs import COMMAND as RUNS
+from pipelines.commands.sensitivity import COMMAND as SENSITIVITY
 from pipelines.commands.show import COMMAND as SHOW
 from pipelines.commands.submit import COMMAND as SUBMIT
 from pipelines.commands.work import SUPERVISE, WORK
@@ -28,6 +29,6 @@ COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         ZOO, COST, FIT, LINT, METHODS, DATA, IMPORT, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE,
-        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, DEMO, WORK, SUPERVISE,
+        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, SENSITIVITY, DEMO, WORK, SUPERVISE,
     )
 }  # fmt: skip

@@ -9,10 +9,12 @@ from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
 from pipelines.methods.clustering import METHOD as CLUSTERING
 from pipelines.methods.collaborative import METHOD as COLLABORATIVE
 from pipelines.methods.crelu import METHOD as CRELU
+from pipelines.methods.fully_learned_groups import METHOD as FULLY_LEARNED_GROUPS
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
 from pipelines.methods.int8_aware import METHOD as INT8_AWARE
 from pipelines.methods.kernel_entropy import METHOD as KERNEL_ENTROPY
+from pipelines.methods.learned_groups import METHOD as LEARNED_GROUPS
 from pipelines.methods.lottery_ticket import METHOD as LOTTERY_TICKET
 from pipelines.methods.magnitude import METHOD as MAGNITUDE
 from pipelines.methods.method import Context, Method, Outcome
@@ -34,6 +36,8 @@ METHODS: dict[str, Method] = {
     "adversarial": ADVERSARIAL,
     "random": RANDOM,
     "crelu": CRELU,
+    "learned_groups": LEARNED_GROUPS,
+    "fully_learned_groups": FULLY_LEARNED_GROUPS,
     "int8_aware": INT8_AWARE,
 }
 

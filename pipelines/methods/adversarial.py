@@ -21,9 +21,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.methods.method import Context, Method, Outcome
-from pipelines.removal.choose import Choice, Group, choose, exactly
+from pipelines.removal.choose import Choice, Group, counted, exactly
 from pipelines.removal.mask_training import Matching, train_masks
-from pipelines.removal.remove import Criterion, Prepared, Tuning, remove
+from pipelines.removal.remove import Chooser, Criterion, Prepared, Tuning, remove
 from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
@@ -148,12 +148,12 @@ class _Channels(_Structures):
     def score(self, graph: ChannelGraph) -> dict[int, float]:
         return self.worth
 
-    def pick(self, graph: ChannelGraph, groups: Sequence[Group]) -> Choice:
+    def pick(self, graph: ChannelGraph, groups: Sequence[Group], within: Chooser) -> Choice:
         settings = self.settings
         if settings.amount == "target":
-            return choose(graph, groups, share=settings.remove, target=settings.target, scope=settings.scope)
+            return within(groups)
         wanted = [unit for unit, mask in self.worth.items() if mask == 0]
-        return exactly(graph, groups, wanted, target=settings.target)
+        return exactly(graph, groups, wanted, target=counted(settings.target))
 
 
 class _Branches(_Structures):
@@ -169,8 +169,8 @@ class _Branches(_Structures):
                 "structures = 'branches': this model has no branch of an addition that could go: it must be made of "
                 "known layers, each called once, and a branch must end in a convolution or a norm; use channels"
             )
-        if settings.target == "channels":
-            raise ValueError("target = 'channels' is not counted for branches; use macs or params")
+        if settings.target not in ("macs", "params"):
+            raise ValueError(f"target = {settings.target!r} is not counted for branches; use macs or params")
         if settings.control_random or settings.control_scratch in ("b", "both"):
             raise ValueError("the controls random and b count channels and say nothing of branches; use e or none")
         before, after = _amount(model, settings.target), _amount(without(plan, branches).build(), settings.target)
@@ -219,9 +219,9 @@ class _Branches(_Structures):
     def score(self, graph: ChannelGraph) -> dict[int, float]:
         return {int(unit): 1.0 for unit in graph.free}
 
-    def pick(self, graph: ChannelGraph, groups: Sequence[Group]) -> Choice:
+    def pick(self, graph: ChannelGraph, groups: Sequence[Group], within: Chooser) -> Choice:
         """No channel: the branches are gone already; the counts before are those of the whole network."""
-        chosen = exactly(graph, groups, [], target=self.settings.target)
+        chosen = exactly(graph, groups, [], target=counted(self.settings.target))
         before = {target: _amount(self.before, target) for target in ("params", "macs")}
         after = {"params": chosen.params, "macs": chosen.macs}
         return dataclasses.replace(

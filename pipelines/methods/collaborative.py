@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.methods.method import Context, Method, Outcome
-from pipelines.removal.choose import Choice, Group, choose
+from pipelines.removal.choose import Choice, Group
 from pipelines.removal.gate_fisher import gate_fisher
 from pipelines.removal.quadratic import best_kept, change, folded
-from pipelines.removal.remove import Criterion, remove
+from pipelines.removal.remove import Chooser, Criterion, remove
 from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import setting
 from zoo.channel_graph import ChannelGraph
@@ -47,10 +47,7 @@ def apply(model: Any, settings: CollaborativeSettings, context: Context) -> Outc
     )
     found: list[dict[str, Any]] = []
 
-    def pick(graph: ChannelGraph, groups: Sequence[Group]) -> Choice:
-        def within(groups: Sequence[Group]) -> Choice:
-            return choose(graph, groups, share=settings.remove, target=settings.target, scope="layer")
-
+    def pick(graph: ChannelGraph, groups: Sequence[Group], within: Chooser) -> Choice:
         counts = [kept for _, kept in within(groups).groups]
         terms = gate_fisher(graph, [group.units for group in groups], part, context.watch)
         ranked = []

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.methods.method import Context, Method, Outcome
-from pipelines.removal.choose import Choice, Group, choose, exactly
+from pipelines.removal.choose import Choice, Group, counted, exactly
 from pipelines.removal.kernel_worth import indicators, kernels_of, levels
-from pipelines.removal.remove import Criterion, Tuning, remove
+from pipelines.removal.remove import Chooser, Criterion, Tuning, remove
 from pipelines.removal.settings import RemovalSettings
 from pipelines.removal.shared_kernels import SharedKernels, distinct_kernels
 from pipelines.settings import setting
@@ -60,12 +60,12 @@ def apply(model: Any, settings: KernelEntropySettings, context: Context) -> Outc
                 worth[unit] = max(worth[unit], found[unit])
         return worth
 
-    def pick(graph: ChannelGraph, groups: Sequence[Group]) -> Choice:
+    def pick(graph: ChannelGraph, groups: Sequence[Group], within: Chooser) -> Choice:
         if settings.amount == "target":
-            return choose(graph, groups, share=settings.remove, target=settings.target, scope=settings.scope)
+            return within(groups)
         for group in groups:
             wanted.extend(group.units[np.floor(group.scores * settings.granularity) == 0].tolist())
-        return exactly(graph, groups, wanted, target=settings.target)
+        return exactly(graph, groups, wanted, target=counted(settings.target))
 
     def settle(graph: ChannelGraph, chosen: Choice) -> None:
         """Notes what share of its kernels each channel keeps: min and max over a layer are those before the cut."""

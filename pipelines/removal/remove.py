@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.methods.method import Context, Outcome
-from pipelines.removal.choose import Choice, Group, choose, groups_of, sparing
+from pipelines.removal.choose import Choice, Group, choose, counted, groups_of, sparing
 from pipelines.removal.recalibrate import recalibrate
 from pipelines.removal.settings import RemovalSettings
 from pipelines.removal.timing import check_time, choose_by_time, compare_files, gain_in_words
@@ -25,7 +25,8 @@ from zoo.deploy import deploy
 from zoo.rules import RULES
 
 Scorer = Callable[[ChannelGraph], dict[int, float]]  # free unit -> what it is worth
-Picker = Callable[[ChannelGraph, Sequence[Group]], Choice]
+Chooser = Callable[[Sequence[Group]], Choice]  # reaches the target that was asked for, lowest scores first
+Picker = Callable[[ChannelGraph, Sequence[Group], Chooser], Choice]
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,16 @@ def _chosen(
     graph: ChannelGraph, groups: Sequence[Group], criterion: Criterion, settings: RemovalSettings, context: Context
 ) -> tuple[Choice, list[dict[str, Any]]]:
     """The units to go; and what was timed to find them, for a target in time."""
-    if criterion.pick:
-        return criterion.pick(graph, groups), []
-    if settings.target != "latency":
-        return _choose(graph, groups, settings), []
-    return choose_by_time(graph, groups, context, **_time_wanted(settings))
+    timed: list[dict[str, Any]] = []
+
+    def chooser(groups: Sequence[Group]) -> Choice:
+        if settings.target != "latency":
+            return _choose(graph, groups, settings)
+        chosen, rows = choose_by_time(graph, groups, context, **_time_wanted(settings))
+        timed[:] = rows
+        return chosen
+
+    return (criterion.pick(graph, groups, chooser) if criterion.pick else chooser(groups)), timed
 
 
 def _time_wanted(settings: RemovalSettings) -> dict[str, Any]:
@@ -157,8 +163,7 @@ def _time_wanted(settings: RemovalSettings) -> dict[str, Any]:
 
 
 def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSettings) -> Choice:
-    assert settings.target != "latency"
-    return choose(graph, groups, share=settings.remove, target=settings.target, scope=settings.scope)
+    return choose(graph, groups, share=settings.remove, target=counted(settings.target), scope=settings.scope)
 
 
 def plain_form(model: Any) -> Any:

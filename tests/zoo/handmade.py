@@ -132,6 +132,79 @@ def frozen(layers: Any, x: Any) -> Any:
     return x
 
 
+def summed(layers: Any, x: Any) -> Any:
+    """Sums and products as people write them, with a number, a map of one channel and each other."""
+    from zoo.keras import tf
+
+    y = 1.0 - conv(x, 8, "one") * 0.5 + np.linspace(0, 1, 30, dtype="float32").reshape(6, 5, 1)
+    return tf.maximum(x + y, y=x / (y * y + 1.0))
+
+
+def functions(layers: Any, x: Any) -> Any:
+    from zoo.keras import tf
+
+    x = tf.nn.leaky_relu(tf.nn.relu6(conv(x, 6, "one") - 0.3), alpha=0.2)
+    return tf.clip_by_value(tf.nn.silu(-x), -0.2, 0.9)
+
+
+def joined(layers: Any, x: Any) -> Any:
+    from zoo.keras import tf
+
+    return tf.concat([conv(x, 5, "one"), x, tf.concat([conv(x, 4, "two"), x], 3)], axis=-1)
+
+
+def parts(layers: Any, x: Any) -> Any:
+    """Slices as people write them: of cells, of channels, of both."""
+    from zoo.keras import tf
+
+    return tf.concat([conv(x[:, 1:, 1:, 2:-1], 6, "one"), x[:, :5][..., 1:, :3], x[:, ::-1][:, 1:, :-1, 3:]], -1)
+
+
+class Ramp:
+    """An initialiser of somebody's own, not registered anywhere, that fits one shape only."""
+
+    def __init__(self, *shape: int) -> None:
+        self.values = np.linspace(-1, 1, int(np.prod(shape)), dtype="float32").reshape(shape)
+
+    def __call__(self, shape: Any, dtype: Any = None, **options: Any) -> Any:
+        return np.broadcast_to(self.values, shape).copy()
+
+
+class Weighted:
+    """A regulariser of somebody's own with a factor for every filter."""
+
+    def __init__(self, filters: int) -> None:
+        self.factors = np.linspace(0, 1e-3, filters, dtype="float32")
+
+    def __call__(self, kernel: Any) -> Any:
+        from zoo.keras import tf
+
+        return tf.reduce_sum(self.factors * kernel * kernel)
+
+
+def started(layers: Any, x: Any) -> Any:
+    """Initialisers and a regulariser that hold arrays of the layer's size, or cannot be written down."""
+    from zoo.keras import keras
+
+    ramp = np.linspace(-1, 1, 10, dtype="float32")
+    constant = keras.initializers.Constant(ramp)
+    x = layers.Conv2D(10, 3, bias_initializer=constant, kernel_regularizer=Weighted(10), name="constant_conv")(x)
+    x = layers.BatchNormalization(beta_initializer=constant, name="constant_norm")(x)
+    start = lambda shape, dtype=None: np.zeros(shape, "float32")  # noqa: E731
+    x = layers.Conv2D(9, 1, kernel_initializer=Ramp(1, 1, 10, 9), bias_initializer=start, name="ramp_conv")(x)
+    return layers.Conv2D(9, 1, kernel_regularizer=lambda kernel: 0.0, name="lambda_conv")(x)
+
+
+def nested_dict(layers: Any, x: Any) -> Any:
+    """A nested model of named inputs and outputs, called in another order than it lists them."""
+    from zoo.keras import keras
+
+    images = [keras.Input(x.shape[1:], name="thin"), keras.Input((*x.shape[1:-1], 5), name="fat")]
+    ends = {"z": conv(images[0], 6, "a"), "b": conv(images[1], 4, "b")}
+    made = keras.Model(images, ends, name="inner")({"thin": x, "fat": conv(x, 5, "fat")})
+    return layers.Concatenate(name="join")([made["z"], made["b"]])
+
+
 # All of these can be cut behind the stem; none has a barrier.
 OPEN: dict[str, Callable[[], Any]] = {
     "chain": around(lambda layers, x: x),
@@ -162,6 +235,13 @@ OPEN: dict[str, Callable[[], Any]] = {
     "norm_bare": around(lambda layers, x: layers.BatchNormalization(scale=False, center=False, name="bare")(x)),
     "norm_shift": around(lambda layers, x: layers.BatchNormalization(scale=False, name="shift")(x)),
     "dense_on_map": around(lambda layers, x: layers.Dense(10, name="pointwise")(x)),
+    "summed": around(summed),
+    "functions": around(functions),
+    "joined": around(joined),
+    "parts": around(parts),
+    "started": around(started),
+    "nested_dict": around(nested_dict),
+    "spatial_dropout": around(lambda layers, x: layers.SpatialDropout2D(0.5, name="dropout")(x)),
     "dropout": around(lambda layers, x: layers.Dropout(0.5, name="dropout")(x)),
     "resized": around(lambda layers, x: layers.Cropping2D(1)(layers.UpSampling2D(2)(layers.ZeroPadding2D(1)(x)))),
 }
@@ -188,9 +268,29 @@ def first_channels(layers: Any, x: Any) -> Any:
     return layers.Permute((2, 3, 1), name="turn_back")(x)
 
 
-def mask_of_one(layers: Any, x: Any) -> Any:
+def gate_of_one(layers: Any, x: Any) -> Any:
+    """A map of one channel on all channels of another, and the first of these as well."""
     gate = layers.Conv2D(1, 1, activation="sigmoid", name="mask")(x)
-    return layers.Multiply(name="it")([x, gate])
+    x = layers.Multiply(name="it")([x, gate])
+    return x + conv(x, 8, "next")[..., :1]
+
+
+def own_activations(layers: Any, x: Any) -> Any:
+    """Activations that mix channels, or that Keras cannot write down; one holds weights."""
+    from functools import partial
+
+    from zoo.keras import tf
+
+    shares = lambda x: x / (1.0 + tf.reduce_sum(x * x, axis=-1, keepdims=True))  # noqa: E731
+    x = layers.Conv2D(7, 3, activation=shares, name="lambda_conv")(x)
+    x = layers.Conv2D(7, 1, activation=partial(tf.nn.leaky_relu, alpha=0.1), name="partial_conv")(conv(x, 6, "one"))
+    x = layers.Conv2D(6, 1, activation=layers.PReLU(shared_axes=[1, 2]), name="slope_conv")(conv(x, 6, "two"))
+    return layers.Activation(relu, name="named")(conv(x, 6, "three"))
+
+
+def relu(x: Any) -> Any:
+    """Not the one of Keras, whatever its name."""
+    return x - x[..., ::-1]
 
 
 # In each the layer `it` says nothing about channels, so what it reads stays; `last_conv` can still be cut.
@@ -198,7 +298,6 @@ CLOSED: dict[str, Callable[[], Any]] = {
     "layer_norm": around(unknown),
     "lambda": around(lambda layers, x: layers.Lambda(square, name="it")(x)),
     "own_class": around(own_class),
-    "one_channel": around(mask_of_one),
     "softmax": around(lambda layers, x: layers.Softmax(name="it")(x)),
     "softmax_activation": around(lambda layers, x: layers.Activation("softmax", name="it")(x)),
     "log_softmax": around(lambda layers, x: layers.Activation("log_softmax", name="it")(x)),
@@ -210,6 +309,10 @@ CLOSED: dict[str, Callable[[], Any]] = {
     "first_channels": around(first_channels),
     "wrapped": around(lambda layers, x: layers.TimeDistributed(layers.Dense(8), name="it")(x)),
 }
+
+
+# In these some channels are locked and others are not.
+PARTLY: dict[str, Callable[[], Any]] = {"gate_of_one": around(gate_of_one), "own_activations": around(own_activations)}
 
 
 def square(x: Any) -> Any:

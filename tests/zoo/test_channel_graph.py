@@ -9,7 +9,7 @@ import pytest
 
 import zoo
 from tests.zoo.designs import NAMES, small
-from tests.zoo.handmade import CLOSED, OPEN, around, classified, conv, flat_head, image_of, ways
+from tests.zoo.handmade import CLOSED, OPEN, PARTLY, around, classified, conv, flat_head, image_of, ways
 from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph
 from zoo.rules import shuffle_order
 
@@ -158,13 +158,72 @@ def test_layer_that_says_nothing_about_channels_locks_what_it_reads_and_makes(na
     assert [set(makers) for makers in made.made_by().values()] == [{"last_conv"}] * 8
 
 
-def test_operators_of_python_are_barriers():
+def weighted_by_channel(x: Any) -> Any:
+    return x * np.arange(1, 9, dtype="float32")
+
+
+def joined_below(x: Any) -> Any:
+    from zoo.keras import tf
+
+    return tf.concat([x, x], 1)
+
+
+def joined_with_zeros(x: Any) -> Any:
+    from zoo.keras import tf
+
+    return tf.concat([x, np.zeros((2, 6, 5, 1), "float32")], -1)
+
+
+def summed_over_channels(x: Any) -> Any:
+    from zoo.keras import tf
+
+    return x - tf.reduce_sum(x, axis=-1, keepdims=True)
+
+
+def row_of(x: Any) -> Any:
+    return x[:, 0][:, None]
+
+
+UNKNOWN = (weighted_by_channel, joined_below, joined_with_zeros, summed_over_channels, row_of, lambda x: x[..., ::2])
+
+
+@pytest.mark.parametrize("act", UNKNOWN)
+def test_operators_that_treat_channels_unequally_or_are_not_known_are_barriers(act):
     image = image_of()
-    made = ChannelGraph.of(classified(image, conv(conv(image, 8, "stem") * 2.0, 8, "last")))
+    made = ChannelGraph.of(classified(image, conv(act(conv(image, 8, "stem")), 8, "last")))
     (reason,) = reasons(made, "stem_conv")
-    assert reason.startswith("it enters tf.math.multiply")
-    assert "a TFOpLambda" in reason
+    assert "OpLambda, which does not say" in reason
     assert len(made.free) == 8
+
+
+def test_numbers_joined_by_operators_meet_and_numbers_alone_pass():
+    stem, one = outputs(graph("summed"), "stem_conv", "one_conv")
+    assert stem == one
+    made = graph("joined")
+    one, stem, two = outputs(made, "one_conv", "stem_conv", "two_conv")
+    assert made.inputs_of("last_conv").tolist() == [*one, *stem, *two, *stem]
+    made = graph("parts")
+    one, stem = outputs(made, "one_conv", "stem_conv")
+    assert made.inputs_of("one_conv").tolist() == stem[2:7]
+    assert made.inputs_of("last_conv").tolist() == [*one, *stem[:3], *stem[3:]]
+
+
+def test_map_of_one_channel_spread_over_all_is_locked_and_the_others_are_free():
+    made = ChannelGraph.of(PARTLY["gate_of_one"]())
+    assert reasons(made, "mask") == {"it spreads it over all of its channels"}
+    assert not reasons(made, "stem_conv")
+    assert not reasons(made, "last_conv")
+    locked = [unit in made.locked for unit in made.outputs_of("next_conv").tolist()]
+    assert locked == [True] + [False] * 7
+
+
+def test_activation_of_somebodys_own_locks_what_it_reads_however_it_is_called():
+    made = ChannelGraph.of(PARTLY["own_activations"]())
+    for name in ("lambda_conv", "partial_conv", "slope_conv"):
+        assert reasons(made, name) == {f"{name} ends in an activation of its own, which may mix its channels"}
+    for name in ("one_conv", "two_conv", "stem_conv", "last_conv"):
+        assert not reasons(made, name)
+    assert reasons(made, "three_conv") == {"it enters named, a Activation, which does not say what it does to channels"}
 
 
 def test_operators_that_leave_no_channels_are_barriers():

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 import zoo
 from tests.zoo.designs import NAMES, small
-from tests.zoo.handmade import CLOSED, OPEN, choose, classified, conv, image_of, images_for, settle, spared, ways
+from tests.zoo.handmade import (
+    CLOSED,
+    OPEN,
+    PARTLY,
+    choose,
+    classified,
+    conv,
+    image_of,
+    images_for,
+    settle,
+    spared,
+    ways,
+)
 from zoo.channel_graph import ChannelGraph
 from zoo.cut import cut, masked
 
@@ -126,15 +138,15 @@ def test_model_with_known_layers_is_cut_with_the_answers_of_the_masked_model(nam
     assert zoo.cost_of(zoo.sketch_of(less)).macs < zoo.cost_of(zoo.sketch_of(model)).macs
 
 
-@pytest.mark.parametrize("name", CLOSED)
+@pytest.mark.parametrize("name", [*CLOSED, *PARTLY])
 def test_model_with_a_barrier_is_cut_elsewhere_with_the_answers_of_the_masked_model(name):
-    graph = ChannelGraph.of(settle(CLOSED[name]()))
+    graph = ChannelGraph.of(settle({**CLOSED, **PARTLY}[name]()))
     cut_equals_masked(graph, choose(graph, 0.5, seed=2))
 
 
-def test_model_with_operators_of_python_is_cut_elsewhere():
+def test_model_with_an_operator_that_is_not_known_is_cut_elsewhere():
     image = image_of()
-    x = conv(conv(image, 8, "stem") * 2.0 + 1.0, 8, "last")
+    x = conv(conv(image, 8, "stem")[..., ::-1], 8, "last")
     graph = ChannelGraph.of(settle(classified(image, x)))
     cut_equals_masked(graph, choose(graph, 0.5, seed=2))
 
@@ -149,9 +161,9 @@ def test_model_of_several_images_and_answers_keeps_them(ends):
     assert [tuple(tensor.shape) for tensor in less.outputs] == [tuple(tensor.shape) for tensor in model.outputs]
 
 
-@pytest.mark.parametrize("name", [*OPEN, *CLOSED])
+@pytest.mark.parametrize("name", [*OPEN, *CLOSED, *PARTLY])
 def test_removing_nothing_copies_the_model(name):
-    model = settle({**OPEN, **CLOSED}[name]())
+    model = settle({**OPEN, **CLOSED, **PARTLY}[name]())
     images = images_for(model)
     for copy in (cut(ChannelGraph.of(model), []), masked(ChannelGraph.of(model), [])):
         assert not {id(layer) for layer in copy.layers} & {id(layer) for layer in model.layers}
@@ -204,6 +216,51 @@ def test_groups_trained_as_slices_still_deploy_as_one_convolution():
     assert kinds(deploy(less)) == kinds(deploy(model))
 
 
+def test_what_fits_one_size_only_goes_and_the_rest_of_a_layer_stays():
+    from zoo.keras import keras
+
+    graph = ChannelGraph.of(settle(OPEN["started"]()))
+    stays, goes = graph.model.get_layer("lambda_conv"), graph.model.get_layer("constant_conv")
+    less = cut(graph, [int(graph.outputs_of(name)[0]) for name in ("constant_conv", "lambda_conv")])
+    assert less.get_layer("lambda_conv").kernel_regularizer is stays.kernel_regularizer
+    assert less.get_layer("constant_conv").kernel_regularizer is None
+    assert cut(graph, []).get_layer("constant_conv").kernel_regularizer is goes.kernel_regularizer
+    assert isinstance(less.get_layer("constant_conv").bias_initializer, keras.initializers.Zeros)
+    assert isinstance(less.get_layer("ramp_conv").kernel_initializer, keras.initializers.GlorotUniform)
+
+
+def test_nested_model_that_was_laid_down_not_to_train_does_not():
+    from zoo.keras import keras
+
+    image = image_of()
+    inner_image = keras.Input((6, 5, 8))
+    inner = keras.Model(inner_image, keras.layers.Dropout(0.9)(conv(inner_image, 8, "a")), name="inner")
+    graph = ChannelGraph.of(settle(classified(image, inner(conv(image, 8, "stem"), training=False))))
+    less = cut(graph, [int(graph.outputs_of("inner/a_conv")[0])])
+    images = images_for(graph.model)
+    before = less.get_layer("inner_a_norm").moving_mean.numpy().copy()
+    less(images, training=True)
+    np.testing.assert_array_equal(less.get_layer("inner_a_norm").moving_mean.numpy(), before)
+    assert (less.get_layer("stem_norm").moving_mean.numpy() != 0).any()
+
+
+def test_layer_that_cannot_be_made_again_is_named():
+    from zoo.keras import keras
+
+    class Own(keras.layers.Layer):
+        def __init__(self, factor: float) -> None:
+            super().__init__(name="own")
+            self.factor = factor
+
+        def call(self, x: Any) -> Any:
+            return x * self.factor
+
+    image = image_of()
+    graph = ChannelGraph.of(classified(image, conv(Own(2.0)(image), 8, "last")))
+    with pytest.raises(ValueError, match="layer own, a Own, cannot be made again from its configuration"):
+        cut(graph, [int(graph.outputs_of("last_conv")[0])])
+
+
 def test_frozen_layers_stay_frozen():
     graph = ChannelGraph.of(settle(OPEN["frozen"]()))
     less = cut(graph, choose(graph, 0.5, seed=2))
@@ -240,7 +297,7 @@ def graph_of(name: str) -> ChannelGraph:
     return GRAPHS[name]
 
 
-@given(name=st.sampled_from(["residual", "squeeze_excite", "sliced"]), data=st.data())
+@given(name=st.sampled_from(["residual", "squeeze_excite", "sliced", "parts", "summed"]), data=st.data())
 @settings(max_examples=15, deadline=None)
 def test_any_choice_of_units_rebuilds_and_equals_the_masked_model(name, data):
     graph = graph_of(name)

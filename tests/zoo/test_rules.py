@@ -57,6 +57,7 @@ FOREIGN: dict[str, tuple[dict[str, Any], int]] = {
     "GlobalMaxPooling2D": ({}, 1),
     "UpSampling2D": ({"size": (2, 3)}, 1),
     "Reshape": ({"target_shape": (3, -1)}, 1),
+    "SpatialDropout2D": ({"rate": 0.3}, 1),
     "Rescaling": ({"scale": 0.5, "offset": 0.25}, 1),
 }
 MULTIPLIES = (

@@ -27,6 +27,8 @@ QUICK = {
     },
     "random": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "crelu": {"epochs": 2, "batch": 32, "recalibration": 8},
+    "learned_groups": {"epochs": 2, "batch": 32},
+    "fully_learned_groups": {"epochs": 2, "batch": 32},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
 }  # fmt: skip
 

@@ -1,0 +1,69 @@
+"""`sensitivity RUN`: which layers of a run's model bear the loss of channels, and which do not."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from pipelines.commands.command import Command, table
+from pipelines.removal.sensitivity import SensitivitySettings, sensitivity
+from pipelines.runs import Home, Registry
+from pipelines.settings import fields_of, make
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="id of a run with a trained model; its last float model is taken")
+    for field in fields_of(SensitivitySettings):
+        unit = f" {field.unit}" if field.unit else ""
+        text = f"{field.help} (default {field.default!r}{unit})".replace("%", "%%")
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=field.type, choices=field.choices or None, help=text)
+
+
+def run(asked: argparse.Namespace) -> dict[str, Any]:
+    names = [field.name for field in fields_of(SensitivitySettings)]
+    given = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
+    settings = make(SensitivitySettings, given, "sensitivity")
+    registry = Registry(Home.open())
+    origin = registry.get(asked.run)
+    steps = [step for step in registry.steps(asked.run) if step.model_sha256 and not step.report.get("int8_aware")]
+    if not steps:
+        raise ValueError(f"run {asked.run} has no trained float model; channels can be removed from such a one only")
+    from pipelines.execute import load_stored_model, open_data
+    from pipelines.recipes import Recipe
+    from pipelines.training import session
+
+    data = open_data(Recipe.of(origin.recipe), registry.home)
+    session.open_session(origin.seed)
+    model = load_stored_model(registry.home, str(steps[-1].model_sha256))
+    found = sensitivity(model, data, settings, seed=origin.seed, progress=_say)
+    return {"run": asked.run, "step": steps[-1].index + 1, **found}
+
+
+def _say(done: int, points: int, layers: str) -> None:
+    if done % max(1, points // 20) == 0:
+        print(f"{layers} ({100 * done / points:.0f} %)", file=sys.stderr, flush=True)
+
+
+def show(document: dict[str, Any]) -> str:
+    curves: dict[str, dict[str, Any]] = {}
+    for row in document["rows"]:
+        line = curves.setdefault(" ".join(row["layers"]), {"channels": row["channels"]})
+        line[str(row["share"])] = f"{row['validation_top1']:.3f}"
+    lines = [{"layers": _short(layers), **line} for layers, line in curves.items()]
+    shares = {key: key for key in lines[0] if key not in ("layers", "channels")}
+    head = (
+        f"{document['run']}, model after step {document['step']}: top-1 {document['validation_top1']:.4f} on "
+        f"{document['validation_images']:,} validation images\n"
+        f"top-1 when a share of the channels of one group goes, those of least {document['score']} first"
+    )
+    return f"{head}\n{table(lines, {'layers': 'layers', 'channels': 'channels', **shares})}"
+
+
+def _short(layers: str) -> str:
+    first, *others = layers.split()
+    return f"{first} and {len(others)} more" if others else first
+
+
+COMMAND = Command("sensitivity", "which layers bear the loss of channels", arguments, run, show)
