@@ -5,13 +5,17 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
+from pipelines.methods.cp import METHOD as CP
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
 from pipelines.methods.int8_aware import METHOD as INT8_AWARE
 from pipelines.methods.magnitude import METHOD as MAGNITUDE
 from pipelines.methods.method import Context, Method, Outcome
 from pipelines.methods.random import METHOD as RANDOM
+from pipelines.methods.spatial_svd import METHOD as SPATIAL_SVD
 from pipelines.methods.supervised import METHOD as SUPERVISED
+from pipelines.methods.svd import METHOD as SVD
+from pipelines.methods.tucker2 import METHOD as TUCKER2
 
 METHODS: dict[str, Method] = {
     "supervised": SUPERVISED,
@@ -20,6 +24,10 @@ METHODS: dict[str, Method] = {
     "channel_norm": CHANNEL_NORM,
     "geometric_median": GEOMETRIC_MEDIAN,
     "random": RANDOM,
+    "svd": SVD,
+    "spatial_svd": SPATIAL_SVD,
+    "tucker2": TUCKER2,
+    "cp": CP,
     "int8_aware": INT8_AWARE,
 }
 

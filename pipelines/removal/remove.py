@@ -20,8 +20,7 @@ from pipelines.removal.recalibrate import recalibrate
 from pipelines.removal.settings import RemovalSettings
 from pipelines.training.settings import Fitting
 from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph
-from zoo.deploy import deploy
-from zoo.rules import RULES
+from zoo.deploy import without_learning
 
 Scorer = Callable[[ChannelGraph], dict[int, float]]  # free unit -> what it is worth
 Picker = Callable[[ChannelGraph, Sequence[Group]], Choice]
@@ -60,7 +59,7 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     from pipelines.training.reports import fit_warnings
     from zoo.cut import cut
 
-    plain = _plain(model)
+    plain = without_learning(model)
     graph = ChannelGraph.of(plain)
     _check(graph, settings, picks=criterion.pick is not None)
     prepared = criterion.prepare(plain) if criterion.prepare else Prepared(plain)
@@ -112,12 +111,6 @@ def _groups(graph: ChannelGraph, worth: dict[int, float], settings: RemovalSetti
 
 def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSettings) -> Choice:
     return choose(graph, groups, share=settings.remove, target=settings.target, scope=settings.scope)
-
-
-def _plain(model: Any) -> Any:
-    """The model, in its deployed form where layers have learned their groups: only there can channels be followed."""
-    kinds = {type(layer).__name__ for layer in model.layers} & RULES.keys()
-    return deploy(model) if any(RULES[kind].kind.startswith("learned") for kind in kinds) else model
 
 
 def _sizes(chosen: Choice) -> dict[str, Any]:
