@@ -30,7 +30,7 @@ CONTROLS = {
 
 def removal_view(report: Mapping[str, Any], key: str) -> None:
     """Shows the report of one removal; nothing for a step that removed no channels."""
-    if "macs_after" not in report:
+    if "macs_after" not in report or "factored" in report:
         return
     st.markdown("**Channels removed**")
     with st.container(horizontal=True):

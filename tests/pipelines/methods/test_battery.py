@@ -17,10 +17,10 @@ QUICK = {
     "channel_norm": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "geometric_median": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "random": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
-    "svd": {"epochs": 2, "batch": 32, "multiple": 4, "budget": 0.9, "recalibration": 8},
-    "spatial_svd": {"epochs": 2, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
-    "tucker2": {"epochs": 2, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
-    "cp": {"epochs": 2, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
+    "svd": {"epochs": 1, "batch": 32, "multiple": 4, "budget": 0.9, "recalibration": 8},
+    "spatial_svd": {"epochs": 1, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
+    "tucker2": {"epochs": 1, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
+    "cp": {"epochs": 1, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
 }
 
