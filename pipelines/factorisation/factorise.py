@@ -55,6 +55,7 @@ def factorise(model: Any, settings: FactorisationSettings, context: Context, sch
         )
     rows = _carried_out(plan, scheme, chosen, context)
     small = plan.build()
+    score = scorer(small)
     after, validation = cost_of(sketch_of(small)), context.data.splits["validation"]
     report: dict[str, Any] = {
         "validation_top1_before": scorer(model)(validation)[1],
@@ -68,14 +69,14 @@ def factorise(model: Any, settings: FactorisationSettings, context: Context, sch
     }
     if level is not None:
         report["energy_level"] = level
-    report["validation_top1_after_factoring"] = scorer(small)(validation)[1]
+    report["validation_top1_after_factoring"] = score(validation)[1]
     report["recalibrated_batches"] = recalibrate(
         small, context.data, settings, batches=settings.recalibration, seed=context.seed
     )
-    report["validation_top1_after_recalibration"] = scorer(small)(validation)[1]
+    report["validation_top1_after_recalibration"] = score(validation)[1]
     fitted = fit(small, context.data, settings, context.watch, seed=context.seed, label="factorise")
     report["fit"] = fitted.as_dict()
-    report["validation_top1_after"] = scorer(small)(validation)[1]
+    report["validation_top1_after"] = score(validation)[1]
     return Outcome(small, report, (*fit_warnings(fitted), *_warnings(rows, before.params, after.params)))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.factorisation.ranks import Spectrum, rounded
+from pipelines.factorisation.ranks import Spectrum, evbmf, rounded
 
 
 def noisy(rank: int, noise: float, seed: int, shape: tuple[int, int] = (32, 96)) -> np.ndarray:
@@ -29,6 +29,14 @@ def test_noise_alone_has_rank_nought_and_so_has_nothing(seed) -> None:
     assert Spectrum.of(noisy(0, 1.0, seed)).evbmf() == 0
     assert Spectrum.of(np.zeros((8, 12))).evbmf() == 0
     assert Spectrum.of(np.zeros((8, 12))).energy(0.9) == 0
+
+
+@pytest.mark.parametrize(("square", "rank"), [(2.85, 0), (3.25, 1)])
+def test_what_counts_as_signal_begins_at_the_threshold_of_the_paper(square, rank) -> None:
+    """For 32 x 96, alpha 1/3 and tau 2.5129 sqrt(1/3): (1 + tau)(1 + alpha / tau) = 3.01 times the noise."""
+    values = np.linalg.svd(noisy(0, 1.0, 0), compute_uv=False)
+    values[0] = np.sqrt(96 * square)
+    assert evbmf(values, (32, 96)) == rank
 
 
 def test_rows_of_zeros_do_not_upset_the_estimate() -> None:
