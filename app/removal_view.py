@@ -31,7 +31,7 @@ CONTROLS = {
 
 def removal_view(report: Mapping[str, Any], key: str) -> None:
     """Shows the report of one removal; nothing for a step that removed no channels."""
-    if not {"layers", "macs_after"} <= report.keys():
+    if not {"layers", "macs_after"} <= report.keys() or "factored" in report:
         return
     st.markdown("**Channels removed**")
     with st.container(horizontal=True):

@@ -240,8 +240,8 @@ def weights() -> str:
         "- **`classifier`**: keeps the published classifier, for images of its 1,000 classes, their folders in the "
         "order of ImageNet's. Such a model counts as trained, so `export` may come first.\n"
         "- **`frozen`**: with `backbone`, `train` and `distil` change the head only and norms keep their statistics; "
-        "`prune` and `quantise` fine-tune every layer all the same. To train everything afterwards, more gently, go "
-        "on from the run: `start: run:ID`, `frozen: none` and a tenth of the learning rate.",
+        "`prune`, `factorise` and `quantise` fine-tune every layer all the same. To train everything afterwards, more "
+        "gently, go on from the run: `start: run:ID`, `frozen: none` and a tenth of the learning rate.",
         "Images must have 3 channels; `channels: 3` repeats grey. Every shape is checked before the first number is "
         "loaded, and a layer that does not fit is named with what was found and expected. The SHA-256 of the file "
         "stands in the report of the run's first step, and a warning when the resolution is not that of the training.",

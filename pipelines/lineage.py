@@ -27,7 +27,8 @@ def lineage(registry: Registry, run: str, step: int) -> list[dict[str, Any]]:
         recipe = registry.get(run).recipe
         start = str(recipe.get("start") or "")
         if start.startswith("file:"):
-            first: dict[str, Any] = next((record.report["weights"] for record in records if record.report.get("weights")), {})
+            begun = [record.report["weights"] for record in records if record.report.get("weights")]
+            first: dict[str, Any] = begun[0] if begun else {}
             return [{"run": run, "step": 0, "method": "imported", "title": f"Imported: {first.get('file')}"}, *found]
         if not start.startswith("run:"):
             return found

@@ -20,7 +20,7 @@ from pipelines.steps import STEPS
 PROBE_BATCHES = 8
 TIMEOUT_S = 300
 FILE_SECONDS = 4.0  # to convert and check one small file; a rough guess
-OVERHEAD = {"train": 1.0, "distil": 1.5, "prune": 1.3, "quantise": 2.0}
+OVERHEAD = {"train": 1.0, "distil": 1.5, "prune": 1.3, "factorise": 1.3, "quantise": 2.0}
 """Work of an update relative to plain training: teacher's forward pass, masks, simulated rounding. Rough guesses,
 which is why an estimate has a range and is called predicted."""
 

@@ -28,7 +28,7 @@ import zoo
 from exports.keras_weights import SUFFIXES
 from pipelines.data import SOURCES
 from pipelines.settings import Settings, explain, make, setting
-from pipelines.steps import STEPS, settings_of
+from pipelines.steps import AFTER_TRAINING, STEPS, settings_of
 from pipelines.steps.export import INT8_AWARE_FORMATS
 from pipelines.weights import IMAGENET, Frozen, judge
 
@@ -95,7 +95,7 @@ class ModelSettings(Settings):
     frozen: Frozen = setting(
         "none",
         help="backbone: train and distil change the head only, and norms keep their statistics; "
-        "prune and quantise change every layer all the same",
+        "prune, factorise and quantise change every layer all the same",
     )
 
     @pydantic.field_validator("name")
@@ -316,7 +316,7 @@ def _check_order(recipe: Recipe) -> None:
                 raise ValueError(
                     f"{where} comes after quantise: int8-aware training must be the last change of the model"
                 )
-            if spec.step in ("prune", "quantise") and not trained:
+            if spec.step in AFTER_TRAINING and not trained:
                 raise ValueError(f"{where} needs a trained model: put train or distil before it")
             trained, int8_aware = True, spec.step == "quantise"
         elif spec.step == "export":

@@ -22,7 +22,7 @@ import numpy as np
 
 from zoo.learned_groups import Channels, Groups, condensing_groups, learned_groups
 from zoo.plans import Call, Plan
-from zoo.rules import channel_rule
+from zoo.rules import RULES, channel_rule
 
 if TYPE_CHECKING:
     from zoo.keras import keras
@@ -49,6 +49,14 @@ def deploy(model: keras.Model) -> keras.Model:
         if rewrite is not None and call.name in plan.calls:
             rewritten = rewrite(plan, plan.calls[call.name]) or rewritten
     return plan.build() if rewritten else model
+
+
+def without_learning(model: keras.Model) -> keras.Model:
+    """The deployed form of a model that holds layers which learn their groups, any other model as it is: where groups
+    are still learned, neither channels nor kernels can be followed.
+    """
+    kinds = {type(layer).__name__ for layer in model.layers} & RULES.keys()
+    return deploy(model) if any(RULES[kind].kind.startswith("learned") for kind in kinds) else model
 
 
 def split_groups(plan: Plan) -> Iterator[list[list[Call]]]:

@@ -8,6 +8,7 @@ from datetime import datetime
 import streamlit as st
 
 from app import draft, words
+from app.factor_view import factor_view
 from app.guard import guarded
 from app.progress import draw_curves, draw_error, draw_log, draw_progress, follow, state_badge
 from app.removal_view import removal_view
@@ -189,6 +190,7 @@ def one_run(run: Run) -> None:
     steps = registry().steps(run.id)
     for record in steps:
         removal_view(record.report, f"runs.{run.id}.{record.index}")
+        factor_view(record.report, f"runs.{run.id}.{record.index}")
     with st.expander("Recipe, environment and reports", icon=":material/receipt_long:"):
         recipe, reports = st.tabs(["Recipe", "Reports"])
         with recipe, guarded("the recipe"):

@@ -8,6 +8,7 @@ from pipelines.methods.adversarial import METHOD as ADVERSARIAL
 from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
 from pipelines.methods.clustering import METHOD as CLUSTERING
 from pipelines.methods.collaborative import METHOD as COLLABORATIVE
+from pipelines.methods.cp import METHOD as CP
 from pipelines.methods.crelu import METHOD as CRELU
 from pipelines.methods.fully_learned_groups import METHOD as FULLY_LEARNED_GROUPS
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
@@ -20,7 +21,10 @@ from pipelines.methods.magnitude import METHOD as MAGNITUDE
 from pipelines.methods.method import Context, Method, Outcome
 from pipelines.methods.random import METHOD as RANDOM
 from pipelines.methods.repr import METHOD as REPR
+from pipelines.methods.spatial_svd import METHOD as SPATIAL_SVD
 from pipelines.methods.supervised import METHOD as SUPERVISED
+from pipelines.methods.svd import METHOD as SVD
+from pipelines.methods.tucker2 import METHOD as TUCKER2
 
 METHODS: dict[str, Method] = {
     "supervised": SUPERVISED,
@@ -38,6 +42,10 @@ METHODS: dict[str, Method] = {
     "crelu": CRELU,
     "learned_groups": LEARNED_GROUPS,
     "fully_learned_groups": FULLY_LEARNED_GROUPS,
+    "svd": SVD,
+    "spatial_svd": SPATIAL_SVD,
+    "tucker2": TUCKER2,
+    "cp": CP,
     "int8_aware": INT8_AWARE,
 }
 

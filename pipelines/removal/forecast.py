@@ -73,15 +73,15 @@ def counted(model: Any, settings: RemovalSettings) -> dict[str, Any]:
 
 def _model(recipe: Recipe) -> Any:
     from pipelines.execute import fresh_model, imported_model, load_run_model, open_data
-    from pipelines.removal.remove import plain_form
     from pipelines.runs import Home, Registry
+    from zoo.deploy import without_learning
 
     home = Home.open()
     if recipe.start_run is not None:
-        return plain_form(load_run_model(Registry(home), recipe.start_run))
+        return without_learning(load_run_model(Registry(home), recipe.start_run))
     data = open_data(recipe, home)
     if recipe.start_file is None:
-        return plain_form(fresh_model(recipe, data, recipe.seed))
+        return without_learning(fresh_model(recipe, data, recipe.seed))
     with tempfile.TemporaryDirectory(prefix="litesmith-forecast-") as folder:
         return imported_model(recipe, recipe.start_file, data, Path(folder) / "imported.keras")[0]
 

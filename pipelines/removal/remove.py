@@ -21,8 +21,7 @@ from pipelines.removal.settings import RemovalSettings
 from pipelines.removal.timing import check_time, choose_by_time, compare_files, gain_in_words
 from pipelines.training.settings import Fitting
 from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph
-from zoo.deploy import deploy
-from zoo.rules import RULES
+from zoo.deploy import without_learning
 
 Scorer = Callable[[ChannelGraph], dict[int, float]]  # free unit -> what it is worth
 Chooser = Callable[[Sequence[Group]], Choice]  # reaches the target that was asked for, lowest scores first
@@ -72,7 +71,7 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     from pipelines.training.reports import fit_warnings
     from zoo.cut import cut
 
-    plain = plain_form(model)
+    plain = without_learning(model)
     graph = ChannelGraph.of(plain)
     _check(graph, settings, criterion, context)
     prepared = criterion.prepare(plain) if criterion.prepare else Prepared(plain)
@@ -164,12 +163,6 @@ def _time_wanted(settings: RemovalSettings) -> dict[str, Any]:
 
 def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSettings) -> Choice:
     return choose(graph, groups, share=settings.remove, target=counted(settings.target), scope=settings.scope)
-
-
-def plain_form(model: Any) -> Any:
-    """The model, in its deployed form where layers have learned their groups: only there can channels be followed."""
-    kinds = {type(layer).__name__ for layer in model.layers} & RULES.keys()
-    return deploy(model) if any(RULES[kind].kind.startswith("learned") for kind in kinds) else model
 
 
 def _sizes(chosen: Choice) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from pipelines.methods import METHODS, method
 from pipelines.settings import Settings, setting
 from pipelines.steps.export import STEP as EXPORT
 from pipelines.steps.measure import STEP as MEASURE
-from pipelines.steps.shape import DISTIL, PRUNE, QUANTISE, TRAIN
+from pipelines.steps.shape import AFTER_TRAINING, DISTIL, FACTORISE, PRUNE, QUANTISE, TRAIN
 from pipelines.steps.step import Step
 
 STEPS: dict[str, Step] = {
     "train": TRAIN,
     "distil": DISTIL,
     "prune": PRUNE,
+    "factorise": FACTORISE,
     "quantise": QUANTISE,
     "export": EXPORT,
     "measure": MEASURE,
@@ -49,4 +50,4 @@ def _with_method(name: str) -> type[Settings]:
     return pydantic.create_model(f"{base.__name__}OfStep", __base__=base, __doc__=base.__doc__, method=field)
 
 
-__all__ = ["STEPS", "Step", "default_method", "settings_of"]
+__all__ = ["AFTER_TRAINING", "STEPS", "Step", "default_method", "settings_of"]

@@ -1,4 +1,4 @@
-"""The steps that make a new model: train, distil, prune, quantise. The work is the chosen method's."""
+"""The steps that make a new model: train, distil, prune, factorise, quantise. The work is the chosen method's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 from pipelines.jobs.alone import alone_on_machine
 from pipelines.methods import METHODS, Context
 from pipelines.steps.step import Result, State, Step, Surroundings
+
+AFTER_TRAINING = ("prune", "factorise", "quantise")  # kinds of methods that change a trained model
 
 
 def run(state: State, settings: Any, around: Surroundings) -> Result:
@@ -17,7 +19,7 @@ def run(state: State, settings: Any, around: Surroundings) -> Result:
             f"{method.kind} cannot follow int8-aware training: its simulated rounding would be trained away; "
             "put quantise after it"
         )
-    if method.kind in ("prune", "quantise") and not state.trained:
+    if method.kind in AFTER_TRAINING and not state.trained:
         raise ValueError(f"{method.kind} needs a trained model: put train or distil before it")
     context = Context(
         around.data, around.seed, around.watch, around.load_run,
@@ -44,4 +46,5 @@ def _step(name: str, title: str, summary: str) -> Step:
 TRAIN = _step("train", "Train", "Fits the model to your labelled images.")
 DISTIL = _step("distil", "Distil", "Fits the model to a larger teacher's outputs and to your labels.")
 PRUNE = _step("prune", "Prune", "Removes channels or makes weights zero, and fine-tunes.")
+FACTORISE = _step("factorise", "Factorise", "Replaces layers by chains of smaller ones, and fine-tunes.")
 QUANTISE = _step("quantise", "Quantise", "Prepares the model for int8 while it is fine-tuned.")

@@ -29,6 +29,10 @@ QUICK = {
     "crelu": {"epochs": 2, "batch": 32, "recalibration": 8},
     "learned_groups": {"epochs": 2, "batch": 32},
     "fully_learned_groups": {"epochs": 2, "batch": 32},
+    "svd": {"epochs": 1, "batch": 32, "multiple": 4, "budget": 0.9, "recalibration": 8},
+    "spatial_svd": {"epochs": 1, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
+    "tucker2": {"epochs": 1, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
+    "cp": {"epochs": 1, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
 }  # fmt: skip
 
