@@ -17,10 +17,11 @@ from pipelines.methods.channel_norm import l1, l2
 from pipelines.methods.geometric_median import distances
 from pipelines.removal.choose import Group, groups_of, sparing
 from pipelines.removal.recalibrate import recalibrator
-from pipelines.removal.remove import by_filter, plain_form
+from pipelines.removal.remove import by_filter
 from pipelines.settings import Settings, setting
 from pipelines.training.settings import Fitting
 from zoo.channel_graph import ChannelGraph
+from zoo.deploy import without_learning
 
 Progress = Callable[[int, int, str], None]  # (points done, of how many, layers of the next one)
 
@@ -64,7 +65,7 @@ def sensitivity(
     from zoo.cloning import clone
     from zoo.cut import silenced
 
-    copy = clone(plain_form(model))
+    copy = clone(without_learning(model))
     graph = ChannelGraph.of(copy)
     groups = _groups(graph, settings)
     images = _first(data.splits["validation"], settings.images)
