@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import charts, words
+from app import background, charts, words
 from app.charts import figure_of
 from app.colours import Colours, colours
 from pipelines.recipes import Recipe
@@ -20,16 +19,6 @@ COUNTS = {"macs": "Multiply-adds", "params": "Weights", "int8_bytes": "int8 file
 SHAPES = ("solid", "dash", "dot")
 
 
-@st.cache_resource(show_spinner=False)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "forecast")
-
-
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _asked(key: str, _recipe: Recipe, _settings: RemovalSettings) -> Future[dict[str, Any]]:
-    return _pool().submit(forecast, _recipe, _settings)
-
-
 def forecast_view(recipe: Recipe, settings: RemovalSettings, key: str) -> None:
     """Draws the counts that these settings lead to; says so while they are counted."""
     asked = {
@@ -37,25 +26,11 @@ def forecast_view(recipe: Recipe, settings: RemovalSettings, key: str) -> None:
         "start": recipe.start, "range": recipe.start_range, "least": settings.least, "multiple": settings.multiple,
         "skip": settings.skip,
     }  # fmt: skip
-    waiting = _asked(repr(asked), recipe, settings)
-    if not waiting.done():
-        _wait(waiting)
-        return
-    error = waiting.exception()
-    if isinstance(error, ValueError):
-        st.error(f"{error}", icon=":material/error:")
-        return
-    if error is not None:
-        st.caption("What will be left could not be counted beforehand; the run counts it.")
-        return
-    _draw(waiting.result(), settings, key)
-
-
-@st.fragment(run_every=1.0)
-def _wait(waiting: Future[dict[str, Any]]) -> None:
-    if waiting.done():
-        st.rerun()
-    st.caption(":material/hourglass_top: Counting what each share would leave …")
+    found = background.answer(
+        f"forecast {asked!r}", lambda: forecast(recipe, settings), "Counting what each share would leave"
+    )
+    if found is not None:
+        _draw(found, settings, key)
 
 
 def _draw(found: Mapping[str, Any], settings: RemovalSettings, key: str) -> None:

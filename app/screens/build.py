@@ -13,6 +13,7 @@ from app.forecast_view import forecast_view
 from app.forms import number_in, numbers_in, resolution_in, resolution_text, settings_form
 from app.guard import guarded
 from app.own_model import own_model_form
+from app.sensitivity_view import sensitivity_view
 from app.twin import on_the_command_line
 from app.workspace import registry, submit
 from exports import FORMATS
@@ -190,6 +191,8 @@ def removal_forecast(
         st.caption("Counts are not predicted here: an earlier step changes the network's channels first.")
         return
     forecast_view(recipe, chosen, key)
+    if recipe.start_run is not None and registry().get(recipe.start_run).state == "done":
+        sensitivity_view(recipe.start_run, f"{key}.sensitivity")
 
 
 def step_form(plan: Draft, place: int, step: dict[str, Any], known_teachers: dict[str, str]) -> None:
