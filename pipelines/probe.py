@@ -78,7 +78,7 @@ def _measure(recipe: Recipe) -> dict[str, Any]:
     for spec in recipe.steps:
         settings: Any = spec.settings
         if STEPS[spec.step].methods:
-            epochs = settings.epochs + getattr(settings, "teacher_epochs", 0)
+            epochs = settings.epochs + getattr(settings, "teacher_epochs", 0) + getattr(settings, "epochs_before", 0)
             part = epochs * len(train) * per_image * OVERHEAD[spec.step] + (marks[0] - begun)
         else:
             part = FILE_SECONDS * len(getattr(settings, "formats", ("",)))

@@ -8,8 +8,10 @@ from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
 from pipelines.methods.int8_aware import METHOD as INT8_AWARE
+from pipelines.methods.ista_gamma import METHOD as ISTA_GAMMA
 from pipelines.methods.magnitude import METHOD as MAGNITUDE
 from pipelines.methods.method import Context, Method, Outcome
+from pipelines.methods.network_slimming import METHOD as NETWORK_SLIMMING
 from pipelines.methods.random import METHOD as RANDOM
 from pipelines.methods.supervised import METHOD as SUPERVISED
 
@@ -19,6 +21,8 @@ METHODS: dict[str, Method] = {
     "magnitude": MAGNITUDE,
     "channel_norm": CHANNEL_NORM,
     "geometric_median": GEOMETRIC_MEDIAN,
+    "network_slimming": NETWORK_SLIMMING,
+    "ista_gamma": ISTA_GAMMA,
     "random": RANDOM,
     "int8_aware": INT8_AWARE,
 }

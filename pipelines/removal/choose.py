@@ -58,12 +58,14 @@ class Choice:
 def groups_of(
     graph: ChannelGraph, scores: dict[int, float], *, least: int, multiple: int, skip: Sequence[str] = ()
 ) -> list[Group]:
-    """The groups that may lose units; a pattern of `skip` that fits one of a group's layers keeps all of it."""
+    """The groups that may lose units: those of which every unit has a score, and no layer fits a pattern of `skip`."""
     found = []
     made_by = graph.made_by()
     for units in graph.groups():
         layers = made_by[int(units[0])]
         if any(fnmatch(layer, pattern) for layer in layers for pattern in skip):
+            continue
+        if not all(int(unit) in scores for unit in units):
             continue
         channels = max(1, round(len(graph.sites[layers[0]].writes) / len(np.unique(graph.outputs_of(layers[0])))))
         floor = max(1, -(-max(least, multiple if multiple > 1 else 1) // channels))
@@ -72,8 +74,12 @@ def groups_of(
     return found
 
 
-def choose(graph: ChannelGraph, groups: Sequence[Group], *, share: float, target: Target, scope: Scope) -> Choice:
+def choose(
+    graph: ChannelGraph, groups: Sequence[Group], *, share: float, target: Target, scope: Scope, raw: bool = False
+) -> Choice:
     """The units with the lowest scores, so many that at least `share` of the target goes.
+
+    Over all groups, scores are compared as multiples of their group's mean, or as they are when they are `raw`.
 
     Raises: ValueError when even the floors leave more than that, saying what is possible.
     """
@@ -84,7 +90,7 @@ def choose(graph: ChannelGraph, groups: Sequence[Group], *, share: float, target
     spare = sparing(graph, groups)
 
     def at(level: float) -> list[int]:
-        return spare(_by_layer(groups, level) if scope == "layer" else _overall(groups, level))
+        return spare(_by_layer(groups, level) if scope == "layer" else _overall(groups, level, raw))
 
     def left(level: float) -> dict[str, int]:
         return _amounts(counter, graph, at(level))
@@ -139,9 +145,9 @@ def _by_layer(groups: Sequence[Group], share: float) -> list[np.ndarray]:
     return [_lowest(group, len(group.units) - group.kept(share)) for group in groups]
 
 
-def _overall(groups: Sequence[Group], share: float) -> list[np.ndarray]:
-    """One threshold for all: scores are compared as multiples of their group's mean."""
-    relative = [group.scores / max(float(group.scores.mean()), 1e-30) for group in groups]
+def _overall(groups: Sequence[Group], share: float, raw: bool) -> list[np.ndarray]:
+    """One threshold for all; unless they are `raw`, scores are compared as multiples of their group's mean."""
+    relative = [group.scores if raw else group.scores / max(float(group.scores.mean()), 1e-30) for group in groups]
     threshold = np.quantile(np.concatenate(relative), share, method="lower") if share < 1 else np.inf
     found = []
     for group, values in zip(groups, relative, strict=True):

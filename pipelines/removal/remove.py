@@ -8,7 +8,7 @@ of the dense network (B). Source: Liu et al., arXiv:1810.05270, section 3, who c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from pipelines.removal.choose import Choice, Group, choose, groups_of, sparing
 from pipelines.removal.recalibrate import recalibrate
 from pipelines.removal.settings import RemovalSettings
 from pipelines.training.settings import Fitting
-from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph
+from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph, Site
 from zoo.deploy import deploy
 from zoo.rules import RULES
 
@@ -41,14 +41,18 @@ class Prepared:
 class Criterion:
     """What one method adds to the way all go: only `score` is a must.
 
-    `prepare` trains a copy of the model first; `pick` chooses the units itself instead of by share of a target;
-    `settle` may change weights of the prepared copy once the units are known, before they are cut.
+    `judges` gives the units that can have a score at all, and raises ValueError when there are none; the others stay.
+    `raw` says that scores of all layers are on one scale, so that a global ranking takes them as they are. `prepare`
+    trains a copy of the model first; `pick` chooses the units itself instead of by share of a target; `settle` may
+    change weights once the units are known, for this one cut, and may give what it reports and what it warns of.
     """
 
     score: Scorer
+    judges: Callable[[ChannelGraph], Iterable[int]] | None = None
+    raw: bool = False
     prepare: Callable[[Any], Prepared] | None = None
     pick: Picker | None = None
-    settle: Callable[[ChannelGraph, Choice], None] | None = None
+    settle: Callable[[ChannelGraph, Choice], tuple[dict[str, Any], list[str]] | None] | None = None
 
 
 def remove(model: Any, settings: RemovalSettings, context: Context, criterion: Criterion) -> Outcome:
@@ -58,24 +62,22 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     """
     from pipelines.training.loop import fit, scorer
     from pipelines.training.reports import fit_warnings
-    from zoo.cut import cut
 
     plain = _plain(model)
     graph = ChannelGraph.of(plain)
-    _check(graph, settings, picks=criterion.pick is not None)
+    _check(graph, settings, criterion)
     prepared = criterion.prepare(plain) if criterion.prepare else Prepared(plain)
     if prepared.model is not plain:
         graph = ChannelGraph.of(prepared.model)
     groups = _groups(graph, criterion.score(graph), settings)
-    chosen = criterion.pick(graph, groups) if criterion.pick else _choose(graph, groups, settings)
-    if criterion.settle:
-        criterion.settle(graph, chosen)
+    chosen = criterion.pick(graph, groups) if criterion.pick else _choose(graph, groups, settings, criterion)
     validation = context.data.splits["validation"]
     report: dict[str, Any] = {"validation_top1_before": scorer(model)(validation)[1], **prepared.report}
     if prepared.model is not plain:
         report["validation_top1_prepared"] = scorer(prepared.model)(validation)[1]
     report |= _sizes(chosen)
-    small = cut(graph, chosen.units)
+    small, settled, warnings = _settled_cut(graph, chosen, criterion)
+    report |= settled
     report["validation_top1_after_cut"] = scorer(small)(validation)[1]
     report["recalibrated_batches"] = recalibrate(
         small, context.data, settings, batches=settings.recalibration, seed=context.seed
@@ -86,14 +88,27 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     report["fit"] = fitted.as_dict()
     report["validation_top1_after"] = scorer(small)(validation)[1]
     report["controls"] = controls.run()
-    warnings = [*prepared.warnings, *fit_warnings(fitted)]
+    warnings = [*prepared.warnings, *warnings, *fit_warnings(fitted)]
     locked = [reason for reason in graph.barriers() if reason.startswith("it enters")]
     if locked:
         warnings.append(f"some channels were locked: {'; '.join(locked[:3])}")
     return Outcome(small, report, tuple(warnings))
 
 
-def _check(graph: ChannelGraph, settings: RemovalSettings, *, picks: bool) -> None:
+def _settled_cut(graph: ChannelGraph, chosen: Choice, criterion: Criterion) -> tuple[Any, dict[str, Any], list[str]]:
+    """The small model, and what settling reports and warns of; a control that cuts other channels must not find the
+    weights settled for these, so the graph's model gets its own back."""
+    from zoo.cut import cut
+
+    before = graph.model.get_weights()
+    report, warnings = (criterion.settle(graph, chosen) if criterion.settle else None) or ({}, [])
+    small = cut(graph, chosen.units)
+    if criterion.settle:
+        graph.model.set_weights(before)
+    return small, report, warnings
+
+
+def _check(graph: ChannelGraph, settings: RemovalSettings, criterion: Criterion) -> None:
     """Refuses what no choice of units could do; which units go does not matter for that."""
     if not len(graph.free):
         ends = (IMAGE, ANSWER)
@@ -101,17 +116,18 @@ def _check(graph: ChannelGraph, settings: RemovalSettings, *, picks: bool) -> No
         raise ValueError(
             f"no channel of this model can be removed: {'; '.join(reasons[:3]) or 'it has no layer between its ends'}"
         )
-    groups = _groups(graph, {int(unit): 1.0 for unit in graph.free}, settings)
-    if not picks:
-        _choose(graph, groups, settings)
+    judged = criterion.judges(graph) if criterion.judges else graph.free.tolist()
+    groups = _groups(graph, dict.fromkeys(judged, 1.0), settings)
+    if not criterion.pick:
+        _choose(graph, groups, settings, criterion)
 
 
 def _groups(graph: ChannelGraph, worth: dict[int, float], settings: RemovalSettings) -> list[Group]:
     return groups_of(graph, worth, least=settings.least, multiple=settings.multiple, skip=settings.skipped)
 
 
-def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSettings) -> Choice:
-    return choose(graph, groups, share=settings.remove, target=settings.target, scope=settings.scope)
+def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSettings, criterion: Criterion) -> Choice:
+    return choose(graph, groups, share=settings.remove, target=settings.target, scope=settings.scope, raw=criterion.raw)
 
 
 def _plain(model: Any) -> Any:
@@ -201,20 +217,23 @@ def by_filter(graph: ChannelGraph, measure: Callable[[np.ndarray], np.ndarray], 
 
 def filters_of(graph: ChannelGraph, name: str, folded: bool) -> np.ndarray:
     """The filters of a layer as rows, (output channels, weights of one)."""
-    site = graph.sites[name]
-    kernels = site.layer.get_weights()
-    kernel = kernels[1] if site.kind == "SeparableConv2D" else kernels[0]
-    if site.kind == "Conv2DTranspose":
-        kernel = np.moveaxis(kernel, 2, -1)
+    weight, axis = filter_weight(graph.sites[name])
+    kernel = np.moveaxis(weight.numpy(), axis, -1)
     rows: np.ndarray = kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)
-    norm = _norm_behind(graph, name) if folded else None
+    norm = norm_behind(graph, name) if folded else None
     if norm is not None:
         gamma = norm.gamma.numpy() if norm.scale else np.ones(len(rows))
         rows = rows * (np.abs(gamma) / np.sqrt(norm.moving_variance.numpy() + norm.epsilon))[:, None]
     return rows
 
 
-def _norm_behind(graph: ChannelGraph, name: str) -> Any:
+def filter_weight(site: Site) -> tuple[Any, int]:
+    """The weight that holds a layer's filters, and its axis of output channels."""
+    weight = site.layer.weights[1 if site.kind == "SeparableConv2D" else 0]
+    return weight, 2 if site.kind == "Conv2DTranspose" else len(weight.shape) - 1
+
+
+def norm_behind(graph: ChannelGraph, name: str) -> Any:
     """The norm that reads a layer directly; None when there is none."""
     made = graph.sites[name].node.outputs
     for site in graph.sites.values():

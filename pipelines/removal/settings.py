@@ -26,9 +26,7 @@ class RemovalSettings(Fitting):
         8, ge=1, le=64, unit="channels", help="Kept channels are rounded to multiples of it; 8 suits vector units"
     )
     least: int = setting(8, ge=1, le=4096, unit="channels", help="No layer keeps fewer")
-    skip: str = setting(
-        "", help="Layers to leave alone, names with * and ?, separated by commas: stem_*, stage1_*"
-    )
+    skip: str = setting("", help="Layers to leave alone, names with * and ?, separated by commas: stem_*, stage1_*")
     recalibration: int = setting(
         40, ge=0, le=1000, unit="batches", help="Training batches that put the norms right after the cut; 0: none"
     )
@@ -43,6 +41,11 @@ class RemovalSettings(Fitting):
     dense_epochs: int = setting(
         20, ge=1, le=10_000, unit="epochs", help="Epochs the dense network was trained for, for the scratch controls"
     )
+
+    @property
+    def epochs_before(self) -> int:
+        """Epochs of training that a method does before the cut."""
+        return 0
 
     @property
     def skipped(self) -> list[str]:

@@ -16,6 +16,10 @@ QUICK = {
     "magnitude": {"epochs": 2, "batch": 32, "sparsity": 0.6},
     "channel_norm": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "geometric_median": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
+    "network_slimming": {"epochs": 1, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "sparse_epochs": 2},
+    "ista_gamma": {
+        "epochs": 1, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "sparse_epochs": 3, "penalty": 1.0,
+    },  # fmt: skip
     "random": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
 }
