@@ -17,8 +17,10 @@ import numpy as np
 from pipelines.methods.method import Context, Method, Outcome
 from pipelines.removal.absorb import IMAGES, absorb
 from pipelines.removal.choose import Choice, Group, choose, exactly, groups_of
-from pipelines.removal.remove import Criterion, Prepared, by_filter, filters_of, remove
+from pipelines.removal.filters import filters_of
+from pipelines.removal.remove import Criterion, Prepared, by_filter, remove
 from pipelines.removal.settings import RemovalSettings
+from pipelines.removal.soft import SoftMask
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
 from zoo.channel_graph import ChannelGraph
@@ -117,17 +119,21 @@ def most_replaceable(graph: ChannelGraph, group: Group, count: int, *, mix: floa
 
 def apply(model: Any, settings: GeometricMedianSettings, context: Context) -> Outcome:
     """Gives a smaller, fine-tuned model."""
-    from pipelines.removal.soft import silent_units
-
     if settings.scope == "global":
         raise ValueError("scope = 'global': distances of different layers cannot be compared; use layer")
     soft, special = settings.when == "every_epoch", bool(settings.mix or settings.greedy)
     images = context.data.splits["train"].images[:IMAGES].astype(np.float32) / 255.0
+    zeroed: set[int] = set()
+
+    def prepare(plain: Any) -> Prepared:
+        prepared, mask = _prepare(plain, settings, context)
+        zeroed.update(mask.zeroed())
+        return prepared
 
     def score(graph: ChannelGraph) -> dict[int, float]:
         worth = by_filter(graph, distances, folded=False)
         # Whatever was zeroed last goes, even where another filter has come nearer to the rest.
-        return worth | dict.fromkeys(silent_units(graph), -1.0) if soft else worth
+        return worth | dict.fromkeys(zeroed, -1.0)
 
     def settle(graph: ChannelGraph, chosen: Choice) -> tuple[dict[str, Any], list[str]]:
         found, warnings = absorb(graph, chosen.units, images) if soft else ({}, [])
@@ -135,7 +141,7 @@ def apply(model: Any, settings: GeometricMedianSettings, context: Context) -> Ou
 
     criterion = Criterion(
         score,
-        prepare=(lambda plain: _prepare(plain, settings, context)) if soft else None,
+        prepare=prepare if soft else None,
         pick=(lambda graph, groups: _pick(graph, groups, settings)) if special and not soft else None,
         settle=settle,
     )
@@ -154,9 +160,8 @@ def _pick(graph: ChannelGraph, groups: Sequence[Group], settings: GeometricMedia
     return exactly(graph, groups, np.concatenate(wanted).tolist(), target=settings.target)
 
 
-def _prepare(model: Any, settings: GeometricMedianSettings, context: Context) -> Prepared:
-    """A copy of `model`, trained on while the filters to go are zeroed after every epoch."""
-    from pipelines.removal.soft import SoftMask
+def _prepare(model: Any, settings: GeometricMedianSettings, context: Context) -> tuple[Prepared, SoftMask]:
+    """A copy of `model`, trained on while the filters to go are zeroed after every epoch, and what keeps them there."""
     from pipelines.training.loop import fit
     from zoo.cut import cut
 
@@ -177,14 +182,17 @@ def _prepare(model: Any, settings: GeometricMedianSettings, context: Context) ->
     select()  # refuses what cannot be before the training
     own = {key: value for key, value in settings.model_dump().items() if key in Fitting.model_fields}
     plan = Fitting(**{**own, "epochs": settings.soft_epochs, "keep": "last", "patience": None})
-    count = len(context.data.splits["train"].labels)
-    mask = SoftMask(graph, select, count // min(plan.batch, count))
+    mask = SoftMask(graph, select)
     fitted = fit(copy, context.data, plan, context.watch, seed=context.seed, hooks=mask.hooks(), label="soft")
-    report = {
-        "newly_zero_by_epoch": [row["newly_zero"] for row in fitted.history],
-        "soft_fit": fitted.as_dict(),
-    }
-    return Prepared(copy, report, fitted.epochs_done)
+    fresh = [row["newly_zero"] for row in fitted.history]
+    report = {"newly_zero_by_epoch": fresh, "soft_fit": fitted.as_dict()}
+    warnings = []
+    if len(fresh) > 1 and not any(fresh[1:]):
+        warnings.append(
+            "the set never changed after the first epoch: filters that are zero and get no gradient stayed nearest to "
+            "the others, so this was pruning at once with training behind it"
+        )
+    return Prepared(copy, report, fitted.epochs_done, tuple(warnings)), mask
 
 
 METHOD = Method(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.removal.remove import norm_behind
+from pipelines.removal.filters import norm_behind
 from zoo.channel_graph import ChannelGraph, Site
 from zoo.cut import kept_atoms
 

@@ -16,10 +16,11 @@ import numpy as np
 
 from pipelines.methods.method import Context, Outcome
 from pipelines.removal.choose import Choice, Group, choose, groups_of, sparing
+from pipelines.removal.filters import filters_of
 from pipelines.removal.recalibrate import recalibrate
 from pipelines.removal.settings import RemovalSettings
 from pipelines.training.settings import Fitting
-from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph, Site
+from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph
 from zoo.deploy import deploy
 from zoo.rules import RULES
 
@@ -213,30 +214,3 @@ def by_filter(graph: ChannelGraph, measure: Callable[[np.ndarray], np.ndarray], 
         for unit, value in zip(graph.outputs_of(site.name).tolist(), relative.tolist(), strict=True):
             sums.setdefault(unit, []).append(value)
     return {int(unit): float(np.mean(sums[int(unit)])) for unit in graph.free}
-
-
-def filters_of(graph: ChannelGraph, name: str, folded: bool) -> np.ndarray:
-    """The filters of a layer as rows, (output channels, weights of one)."""
-    weight, axis = filter_weight(graph.sites[name])
-    kernel = np.moveaxis(weight.numpy(), axis, -1)
-    rows: np.ndarray = kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)
-    norm = norm_behind(graph, name) if folded else None
-    if norm is not None:
-        gamma = norm.gamma.numpy() if norm.scale else np.ones(len(rows))
-        rows = rows * (np.abs(gamma) / np.sqrt(norm.moving_variance.numpy() + norm.epsilon))[:, None]
-    return rows
-
-
-def filter_weight(site: Site) -> tuple[Any, int]:
-    """The weight that holds a layer's filters, and its axis of output channels."""
-    weight = site.layer.weights[1 if site.kind == "SeparableConv2D" else 0]
-    return weight, 2 if site.kind == "Conv2DTranspose" else len(weight.shape) - 1
-
-
-def norm_behind(graph: ChannelGraph, name: str) -> Any:
-    """The norm that reads a layer directly; None when there is none."""
-    made = graph.sites[name].node.outputs
-    for site in graph.sites.values():
-        if site.kind == "BatchNormalization" and site.node.keras_inputs[0] is made:
-            return site.layer
-    return None

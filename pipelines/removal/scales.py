@@ -16,7 +16,7 @@ import numpy as np
 
 from pipelines.methods.method import Context
 from pipelines.removal.choose import groups_of
-from pipelines.removal.remove import norm_behind
+from pipelines.removal.filters import norm_behind
 from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting

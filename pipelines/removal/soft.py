@@ -14,30 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.removal.remove import filter_weight, filters_of
+from pipelines.removal.filters import filter_weight
 from pipelines.training.loop import Hooks
 from zoo.channel_graph import ChannelGraph
 
 
-def silent_units(graph: ChannelGraph) -> set[int]:
-    """The free units of which every filter is zero."""
-    loud: set[int] = set()
-    for site in graph.makers:
-        loud |= set(graph.outputs_of(site.name)[filters_of(graph, site.name, folded=False).any(axis=1)].tolist())
-    return set(graph.free.tolist()) - loud
-
-
 class SoftMask:
-    """Keeps the filters of a changing set of units at zero; `select` gives the set, `updates` is those of an epoch.
+    """Keeps the filters of a changing set of units at zero; `select` gives the set after every epoch.
 
-    Which filters are zero is read off the weights when an epoch begins, so that a checkpoint needs nothing else.
+    The graph's model is given its masks as weights that are not trained, so that a checkpoint of it holds them: of two
+    filters at zero, one may have been let go a moment ago.
     """
 
-    def __init__(self, graph: ChannelGraph, select: Callable[[], Iterable[int]], updates: int) -> None:
-        from zoo.keras import tf
-
-        self.select, self.updates = select, updates
-        free = graph.free
+    def __init__(self, graph: ChannelGraph, select: Callable[[], Iterable[int]]) -> None:
+        self.select, free = select, graph.free
         self.units: list[np.ndarray] = []
         self.masks: list[Any] = []  # (output channels,) of 0 and 1 by layer
         self.weights: list[list[tuple[Any, int]]] = []  # kernel and bias by layer, each with its axis of outputs
@@ -47,13 +37,22 @@ class SoftMask:
                 continue
             bias = site.layer.bias if site.layer.get_config().get("use_bias") else None
             self.units.append(units)
-            self.masks.append(tf.Variable(tf.ones(len(units)), trainable=False))
+            self.masks.append(
+                graph.model.add_weight(
+                    name=f"{site.name}_mask", shape=(len(units),), initializer="ones", trainable=False
+                )
+            )
             self.weights.append([filter_weight(site), *([(bias, 0)] if bias is not None else [])])
         self._places = {id(weight): (place, axis) for place, pairs in enumerate(self.weights) for weight, axis in pairs}
 
     def hooks(self) -> Hooks:
         """What the training loop does for this."""
         return Hooks(update=self._update, gradients=self._gradients, epoch_end=self._epoch_end)
+
+    def zeroed(self) -> set[int]:
+        """The units that are kept at zero."""
+        pairs = zip(self.units, self.masks, strict=True)
+        return {int(unit) for units, mask in pairs for unit in units[mask.numpy() == 0]}
 
     def _shaped(self, place: int, weight: Any, axis: int) -> Any:
         from zoo.keras import tf
@@ -63,14 +62,7 @@ class SoftMask:
         return tf.reshape(self.masks[place], shape)
 
     def _update(self, step: Any) -> None:
-        from zoo.keras import tf
-
-        begins = tf.equal(step % self.updates, 0)
-        for place, pairs in enumerate(self.weights):
-            kernel, axis = pairs[0]
-            rest = [other for other in range(len(kernel.shape)) if other != axis]
-            loud = tf.cast(tf.reduce_any(tf.not_equal(kernel, 0), axis=rest), tf.float32)
-            self.masks[place].assign(tf.where(begins, loud, self.masks[place]))
+        for place in range(len(self.weights)):
             self._silence(place)
 
     def _silence(self, place: int) -> None:

@@ -17,9 +17,7 @@ QUICK = {
     "channel_norm": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "geometric_median": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "network_slimming": {"epochs": 1, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "sparse_epochs": 2},
-    "ista_gamma": {
-        "epochs": 1, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "sparse_epochs": 3, "penalty": 1.0,
-    },  # fmt: skip
+    "ista_gamma": {"epochs": 1, "batch": 32, "multiple": 4, "least": 4, "sparse_epochs": 3, "penalty": 1.0},
     "random": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
 }
