@@ -42,6 +42,28 @@ def test_one_update_with_the_penalty_differs_by_its_subgradient_alone(small_digi
         np.testing.assert_allclose(moved, -1.9 * 0.05 * 0.5 * np.array(pull), atol=1e-6, err_msg=name)
 
 
+def test_channels_that_cannot_go_are_not_pulled(small_digits) -> None:
+    """The first half of a layer's channels enters a softmax over them, which locks these alone."""
+    from zoo import layers
+    from zoo.keras import keras
+    from zoo.keras_layers import layer_class
+
+    session.open_session(0)
+    image = keras.Input((8, 8, 1), name="image")
+    x = layers.norm(layers.conv(image, 6, 3, name="one"), name="one_norm")
+    locked = keras.layers.Softmax(name="mixed")(layer_class("ChannelSlice")(start=0, stop=3, name="first")(x))
+    rest = layer_class("ChannelSlice")(start=3, stop=6, name="second")(x)
+    x = layers.flatten(layers.concat([locked, rest], name="both"), name="flat")
+    model = keras.Model(image, layers.dense(x, 10, name="logits"))
+    after = []
+    for penalty in (0.0, 0.5):
+        plan = NetworkSlimmingSettings(sparse_epochs=1, penalty=penalty, **{**QUICK, "batch": 256})
+        made = prepare(model, plan, Context(small_digits, 0, QuietWatch())).model
+        after.append(made.get_layer("one_norm").gamma.numpy())
+    wanted = -1.9 * 0.05 * 0.5 * np.array([0, 0, 0, 1, 1, 1])
+    np.testing.assert_allclose(after[1] - after[0], wanted, atol=1e-6)
+
+
 def test_scales_gather_at_zero_with_the_penalty_and_do_not_without(small_digits) -> None:
     session.open_session(0)
     found = {}
