@@ -21,7 +21,7 @@ from pipelines.factorisation.replace import (
     within_budget,
 )
 from pipelines.factorisation.settings import FactorisationSettings
-from pipelines.methods.method import Context, Outcome
+from pipelines.method import Context, Outcome
 from pipelines.removal.recalibrate import recalibrate
 from zoo.costs import cost_of
 from zoo.deploy import without_learning

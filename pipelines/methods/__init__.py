@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from pipelines.method import Context, Method, Outcome
 from pipelines.methods.adversarial import METHOD as ADVERSARIAL
 from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
 from pipelines.methods.clustering import METHOD as CLUSTERING
@@ -14,11 +15,12 @@ from pipelines.methods.fully_learned_groups import METHOD as FULLY_LEARNED_GROUP
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
 from pipelines.methods.int8_aware import METHOD as INT8_AWARE
+from pipelines.methods.ista_gamma import METHOD as ISTA_GAMMA
 from pipelines.methods.kernel_entropy import METHOD as KERNEL_ENTROPY
 from pipelines.methods.learned_groups import METHOD as LEARNED_GROUPS
 from pipelines.methods.lottery_ticket import METHOD as LOTTERY_TICKET
 from pipelines.methods.magnitude import METHOD as MAGNITUDE
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.methods.network_slimming import METHOD as NETWORK_SLIMMING
 from pipelines.methods.random import METHOD as RANDOM
 from pipelines.methods.repr import METHOD as REPR
 from pipelines.methods.spatial_svd import METHOD as SPATIAL_SVD
@@ -38,6 +40,8 @@ METHODS: dict[str, Method] = {
     "collaborative": COLLABORATIVE,
     "kernel_entropy": KERNEL_ENTROPY,
     "adversarial": ADVERSARIAL,
+    "network_slimming": NETWORK_SLIMMING,
+    "ista_gamma": ISTA_GAMMA,
     "random": RANDOM,
     "crelu": CRELU,
     "learned_groups": LEARNED_GROUPS,

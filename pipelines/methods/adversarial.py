@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.removal.choose import Choice, Group, counted, exactly
 from pipelines.removal.mask_training import Matching, train_masks
 from pipelines.removal.remove import Chooser, Criterion, Prepared, Tuning, remove

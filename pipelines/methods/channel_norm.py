@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.removal.remove import Criterion, by_filter, remove
 from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import setting

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.clusters import distinct, share
 from pipelines.kernels import PRUNED, depthwise_layers, kernel_layers, zeros_of
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
 

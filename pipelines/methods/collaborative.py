@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.removal.choose import Choice, Group
 from pipelines.removal.gate_fisher import gate_fisher
 from pipelines.removal.quadratic import best_kept, change, folded

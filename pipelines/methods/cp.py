@@ -16,7 +16,7 @@ from pipelines.factorisation.decompose import Kernel, by_direction, by_input, by
 from pipelines.factorisation.factorise import factorise
 from pipelines.factorisation.replace import Link, Ranks, Scheme, depthwise, inner, last, window_of
 from pipelines.factorisation.settings import FactorisationSettings
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.settings import setting
 from zoo.plans import Call
 

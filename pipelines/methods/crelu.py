@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any
 
 import zoo
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
 from zoo.opposites import candidates, halve

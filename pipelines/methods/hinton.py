@@ -13,7 +13,7 @@ import numpy as np
 import pydantic
 
 import zoo
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.clusters import sharing_of
 from pipelines.kernels import PRUNED
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.removal.choose import Choice, Group, counted, exactly
 from pipelines.removal.kernel_worth import indicators, kernels_of, levels
 from pipelines.removal.remove import Chooser, Criterion, Tuning, remove

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.settings import setting
 from pipelines.training.grouping import GroupingSettings, Learner, learn_groups
 from zoo.plans import Call

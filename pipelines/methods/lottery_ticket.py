@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.kernels import depthwise_layers, kernel_layers, overall_zeros
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
 from zoo.rules import RULES

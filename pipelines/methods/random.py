@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.removal.remove import Criterion, remove
 from pipelines.removal.settings import RemovalSettings
 

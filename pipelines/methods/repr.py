@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from pipelines.overlap import most_overlapping, orthogonal_rows, overlap
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting

@@ -12,7 +12,7 @@ from pipelines.factorisation.decompose import Kernel, by_direction, spatial_pair
 from pipelines.factorisation.factorise import factorise
 from pipelines.factorisation.replace import Link, Ranks, Scheme, inner, last, window_of
 from pipelines.factorisation.settings import FactorisationSettings
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from zoo.plans import Call
 
 

@@ -13,7 +13,7 @@ from pipelines.factorisation.decompose import Kernel, pointwise_pair
 from pipelines.factorisation.factorise import factorise
 from pipelines.factorisation.replace import Link, Ranks, Scheme, inner, last, window_of
 from pipelines.factorisation.settings import FactorisationSettings
-from pipelines.methods.method import Context, Method, Outcome
+from pipelines.method import Context, Method, Outcome
 from zoo.plans import Call
 
 

@@ -59,12 +59,14 @@ class Choice:
 def groups_of(
     graph: ChannelGraph, scores: dict[int, float], *, least: int, multiple: int, skip: Sequence[str] = ()
 ) -> list[Group]:
-    """The groups that may lose units; a pattern of `skip` that fits one of a group's layers keeps all of it."""
+    """The groups that may lose units: those of which every unit has a score, and no layer fits a pattern of `skip`."""
     found = []
     made_by = graph.made_by()
     for units in graph.groups():
         layers = made_by[int(units[0])]
         if any(fnmatch(layer, pattern) for layer in layers for pattern in skip):
+            continue
+        if not all(int(unit) in scores for unit in units):
             continue
         channels = max(1, round(len(graph.sites[layers[0]].writes) / len(np.unique(graph.outputs_of(layers[0])))))
         floor = max(1, -(-max(least, multiple if multiple > 1 else 1) // channels))
@@ -81,8 +83,8 @@ def counted(target: Target) -> Counted:
 class Ladder:
     """Cuts of one network by level: 0 removes nothing, 1 all that floors, multiples and skipped layers allow."""
 
-    def __init__(self, graph: ChannelGraph, groups: Sequence[Group], scope: Scope) -> None:
-        self.graph, self.groups, self._scope = graph, groups, scope
+    def __init__(self, graph: ChannelGraph, groups: Sequence[Group], scope: Scope, raw: bool = False) -> None:
+        self.graph, self.groups, self._scope, self._raw = graph, groups, scope, raw
         self._counter, self._spare = CutCounter(graph), sparing(graph, groups)
 
     def amounts(self, level: float) -> dict[str, int]:
@@ -94,16 +96,21 @@ class Ladder:
         return _choice(self.graph, self._counter, self.groups, self._units(level), left)
 
     def _units(self, level: float) -> list[int]:
-        by = _by_layer if self._scope == "layer" else _overall
-        return self._spare(by(self.groups, level))
+        if self._scope == "layer":
+            return self._spare(_by_layer(self.groups, level))
+        return self._spare(_overall(self.groups, level, self._raw))
 
 
-def choose(graph: ChannelGraph, groups: Sequence[Group], *, share: float, target: Counted, scope: Scope) -> Choice:
+def choose(
+    graph: ChannelGraph, groups: Sequence[Group], *, share: float, target: Counted, scope: Scope, raw: bool = False
+) -> Choice:
     """The units with the lowest scores, so many that at least `share` of the target goes.
+
+    Over all groups, scores are compared as multiples of their group's mean, or as they are when they are `raw`.
 
     Raises: ValueError when even the floors leave more than that, saying what is possible.
     """
-    ladder = Ladder(graph, groups, scope)
+    ladder = Ladder(graph, groups, scope, raw)
     before, least = ladder.amounts(0.0)[target], ladder.amounts(1.0)[target]
     allowed = (1 - share) * before
     if not groups or least > allowed:
@@ -161,9 +168,9 @@ def _by_layer(groups: Sequence[Group], share: float) -> list[np.ndarray]:
     return [_lowest(group, len(group.units) - group.kept(share)) for group in groups]
 
 
-def _overall(groups: Sequence[Group], share: float) -> list[np.ndarray]:
-    """One threshold for all: scores are compared as multiples of their group's mean."""
-    relative = [group.scores / max(float(group.scores.mean()), 1e-30) for group in groups]
+def _overall(groups: Sequence[Group], share: float, raw: bool) -> list[np.ndarray]:
+    """One threshold for all; unless they are `raw`, scores are compared as multiples of their group's mean."""
+    relative = [group.scores if raw else group.scores / max(float(group.scores.mean()), 1e-30) for group in groups]
     threshold = np.quantile(np.concatenate(relative), share, method="lower") if share < 1 else np.inf
     found = []
     for group, values in zip(groups, relative, strict=True):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.data import Dataset
-from pipelines.methods.method import Context
+from pipelines.method import Context
 from pipelines.training.settings import Fitting
 from zoo.channel_graph import ChannelGraph, Site
 

@@ -8,14 +8,15 @@ of the dense network (B). Source: Liu et al., arXiv:1810.05270, section 3, who c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from pipelines.methods.method import Context, Outcome
+from pipelines.method import Context, Outcome
 from pipelines.removal.choose import Choice, Group, choose, counted, groups_of, sparing
+from pipelines.removal.filters import filters_of
 from pipelines.removal.recalibrate import recalibrate
 from pipelines.removal.settings import RemovalSettings
 from pipelines.removal.timing import check_time, choose_by_time, compare_files, gain_in_words
@@ -50,15 +51,19 @@ class Tuning:
 class Criterion:
     """What one method adds to the way all go: only `score` is a must.
 
-    `prepare` trains a copy of the model first; `pick` chooses the units itself instead of by share of a target;
-    `settle` may change weights of the prepared copy once the units are known, before they are cut; `tune` may change
-    those of the cut network and says how it is fine-tuned.
+    `judges` gives the units that can have a score at all, and raises ValueError when there are none; the others stay.
+    `raw` says that scores of all layers are on one scale, so that a global ranking takes them as they are. `prepare`
+    trains a copy of the model first; `pick` chooses the units itself instead of by share of a target; `settle` may
+    change weights once the units are known, for this one cut, and may give what it reports and what it warns of; `tune`
+    may change those of the cut network and says how it is fine-tuned.
     """
 
     score: Scorer
+    judges: Callable[[ChannelGraph], Iterable[int]] | None = None
+    raw: bool = False
     prepare: Callable[[Any], Prepared] | None = None
     pick: Picker | None = None
-    settle: Callable[[ChannelGraph, Choice], None] | None = None
+    settle: Callable[[ChannelGraph, Choice], tuple[dict[str, Any], list[str]] | None] | None = None
     tune: Callable[[Any], Tuning] | None = None
 
 
@@ -69,7 +74,6 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     """
     from pipelines.training.loop import fit, scorer
     from pipelines.training.reports import fit_warnings
-    from zoo.cut import cut
 
     plain = without_learning(model)
     graph = ChannelGraph.of(plain)
@@ -79,8 +83,6 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
         graph = ChannelGraph.of(prepared.model)
     groups = _groups(graph, criterion.score(graph), settings)
     chosen, timed = _chosen(graph, groups, criterion, settings, context)
-    if criterion.settle:
-        criterion.settle(graph, chosen)
     validation = context.data.splits["validation"]
     report: dict[str, Any] = {"validation_top1_before": scorer(model)(validation)[1], **prepared.report}
     if prepared.model is not plain:
@@ -88,7 +90,8 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     report |= _sizes(chosen)
     if timed:
         report["timed"] = timed
-    small = cut(graph, chosen.units)
+    small, settled, warnings = _settled_cut(graph, chosen, criterion)
+    report |= settled
     report["validation_top1_after_cut"] = scorer(small)(validation)[1]
     tuning = criterion.tune(small) if criterion.tune else Tuning()
     report["recalibrated_batches"] = recalibrate(
@@ -103,7 +106,7 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     report["fit"] = fitted.as_dict()
     report["validation_top1_after"] = scorer(small)(validation)[1]
     report["controls"] = controls.run()
-    warnings = [*prepared.warnings, *fit_warnings(fitted)]
+    warnings = [*prepared.warnings, *warnings, *fit_warnings(fitted)]
     locked = [reason for reason in graph.barriers() if reason.startswith("it enters")]
     if locked:
         warnings.append(f"some channels were locked: {'; '.join(locked[:3])}")
@@ -115,6 +118,19 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     return Outcome(small, report, tuple(warnings))
 
 
+def _settled_cut(graph: ChannelGraph, chosen: Choice, criterion: Criterion) -> tuple[Any, dict[str, Any], list[str]]:
+    """The small model, and what settling reports and warns of; a control that cuts other channels must not find the
+    weights settled for these, so the graph's model gets its own back."""
+    from zoo.cut import cut
+
+    before = graph.model.get_weights()
+    report, warnings = (criterion.settle(graph, chosen) if criterion.settle else None) or ({}, [])
+    small = cut(graph, chosen.units)
+    if criterion.settle:
+        graph.model.set_weights(before)
+    return small, report, warnings
+
+
 def _check(graph: ChannelGraph, settings: RemovalSettings, criterion: Criterion, context: Context) -> None:
     """Refuses what no choice of units could do; which units go does not matter for that."""
     if not len(graph.free):
@@ -123,13 +139,14 @@ def _check(graph: ChannelGraph, settings: RemovalSettings, criterion: Criterion,
         raise ValueError(
             f"no channel of this model can be removed: {'; '.join(reasons[:3]) or 'it has no layer between its ends'}"
         )
-    groups = _groups(graph, {int(unit): 1.0 for unit in graph.free}, settings)
+    judged = criterion.judges(graph) if criterion.judges else graph.free.tolist()
+    groups = _groups(graph, dict.fromkeys(judged, 1.0), settings)
     if not groups:
         raise ValueError(f"skip = {settings.skip!r} leaves no layer of which channels could be removed")
     if criterion.pick is None and settings.target != "latency":
-        _choose(graph, groups, settings)
+        _choose(graph, groups, settings, criterion)
     elif criterion.pick is None and criterion.prepare is not None:
-        check_time(graph, groups, context, **_time_wanted(settings))
+        check_time(graph, groups, context, **_time_wanted(settings, criterion))
 
 
 def _groups(graph: ChannelGraph, worth: dict[int, float], settings: RemovalSettings) -> list[Group]:
@@ -144,25 +161,28 @@ def _chosen(
 
     def chooser(groups: Sequence[Group]) -> Choice:
         if settings.target != "latency":
-            return _choose(graph, groups, settings)
-        chosen, rows = choose_by_time(graph, groups, context, **_time_wanted(settings))
+            return _choose(graph, groups, settings, criterion)
+        chosen, rows = choose_by_time(graph, groups, context, **_time_wanted(settings, criterion))
         timed[:] = rows
         return chosen
 
     return (criterion.pick(graph, groups, chooser) if criterion.pick else chooser(groups)), timed
 
 
-def _time_wanted(settings: RemovalSettings) -> dict[str, Any]:
+def _time_wanted(settings: RemovalSettings, criterion: Criterion) -> dict[str, Any]:
     return {
         "share": settings.remove,
         "milliseconds": settings.latency_ms,
         "format_id": settings.timed_format,
         "scope": settings.scope,
+        "raw": criterion.raw,
     }
 
 
-def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSettings) -> Choice:
-    return choose(graph, groups, share=settings.remove, target=counted(settings.target), scope=settings.scope)
+def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSettings, criterion: Criterion) -> Choice:
+    return choose(
+        graph, groups, share=settings.remove, target=counted(settings.target), scope=settings.scope, raw=criterion.raw
+    )
 
 
 def _sizes(chosen: Choice) -> dict[str, Any]:
@@ -242,27 +262,3 @@ def by_filter(graph: ChannelGraph, measure: Callable[[np.ndarray], np.ndarray], 
         for unit, value in zip(graph.outputs_of(site.name).tolist(), relative.tolist(), strict=True):
             sums.setdefault(unit, []).append(value)
     return {int(unit): float(np.mean(sums[int(unit)])) for unit in graph.free}
-
-
-def filters_of(graph: ChannelGraph, name: str, folded: bool) -> np.ndarray:
-    """The filters of a layer as rows, (output channels, weights of one)."""
-    site = graph.sites[name]
-    kernels = site.layer.get_weights()
-    kernel = kernels[1] if site.kind == "SeparableConv2D" else kernels[0]
-    if site.kind == "Conv2DTranspose":
-        kernel = np.moveaxis(kernel, 2, -1)
-    rows: np.ndarray = kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)
-    norm = _norm_behind(graph, name) if folded else None
-    if norm is not None:
-        gamma = norm.gamma.numpy() if norm.scale else np.ones(len(rows))
-        rows = rows * (np.abs(gamma) / np.sqrt(norm.moving_variance.numpy() + norm.epsilon))[:, None]
-    return rows
-
-
-def _norm_behind(graph: ChannelGraph, name: str) -> Any:
-    """The norm that reads a layer directly; None when there is none."""
-    made = graph.sites[name].node.outputs
-    for site in graph.sites.values():
-        if site.kind == "BatchNormalization" and site.node.keras_inputs[0] is made:
-            return site.layer
-    return None

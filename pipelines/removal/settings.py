@@ -66,6 +66,11 @@ class RemovalSettings(Fitting):
         return self
 
     @property
+    def epochs_before(self) -> int:
+        """Epochs of training that a method does before the cut."""
+        return 0
+
+    @property
     def skipped(self) -> list[str]:
         """The patterns of `skip`."""
         return [part.strip() for part in self.skip.split(",") if part.strip()]

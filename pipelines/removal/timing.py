@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.methods.method import Context
+from pipelines.method import Context
 from pipelines.removal.choose import Choice, Group, Ladder, Scope, not_possible
 from zoo.channel_graph import ChannelGraph
 
@@ -34,6 +34,7 @@ def choose_by_time(
     milliseconds: float | None,
     format_id: str,
     scope: Scope,
+    raw: bool = False,
 ) -> tuple[Choice, list[dict[str, Any]]]:
     """The smallest cut whose file takes at most `1 - share` of the dense file's time, or `milliseconds`; and what was
     timed on the way.
@@ -42,7 +43,7 @@ def choose_by_time(
 
     Raises: ValueError when the dense file is fast enough already, or even the largest cut is not.
     """  # fmt: skip
-    ladder = Ladder(graph, groups, scope)
+    ladder = Ladder(graph, groups, scope, raw)
     kept = context.watch.folder / CHOSEN
     if kept.is_file():
         found = json.loads(kept.read_text("utf-8"))
@@ -73,12 +74,13 @@ def check_time(
     milliseconds: float | None,
     format_id: str,
     scope: Scope,
+    raw: bool = False,
 ) -> None:
     """Times the largest cut alone: what it cannot reach is refused before a method trains towards it."""
     if (context.watch.folder / CHOSEN).is_file():
         return
     with tempfile.TemporaryDirectory(prefix="litesmith-timing-") as folder:
-        _Clock(graph, Ladder(graph, groups, scope), context, format_id, Path(folder)).largest(share, milliseconds)
+        _Clock(graph, Ladder(graph, groups, scope, raw), context, format_id, Path(folder)).largest(share, milliseconds)
 
 
 class _Clock:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import zoo
-from pipelines.methods.method import Context, Outcome
+from pipelines.method import Context, Outcome
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
 from zoo.deploy import deploy

@@ -99,7 +99,7 @@ def hooks_of(*parts: Zeros | SharedValues, freeze_norms_after: float = 1.0) -> H
     def update(step: Any) -> None:
         hold()
 
-    def gradients(found: list[Any], variables: Sequence[Any]) -> list[Any]:
+    def gradients(found: list[Any], variables: Sequence[Any], rate: Any) -> list[Any]:
         for part in parts:
             found = part.gradients(found, variables)
         return found

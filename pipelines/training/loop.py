@@ -28,12 +28,16 @@ CHECKPOINT_SECONDS = 10.0  # a killed run loses at most about this much, and at 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a method adds to the loop: `update(step)` is traced into the graph before each weight update, and
-    `gradients(gradients, variables)` says what the optimiser sees of them."""
+    """What a method adds to the loop.
+
+    `update(step)` is traced into the graph before each weight update. `gradients(gradients, variables, rate)` is traced
+    behind the gradients, with the learning rate of this update, and gives what the optimiser gets; a variable whose
+    gradient it makes None is its own to move. `epoch_end` may give numbers that join the row of the epoch.
+    """
 
     update: Callable[[Any], None] | None = None
-    gradients: Callable[[list[Any], Sequence[Any]], list[Any]] | None = None
-    epoch_end: Callable[[], None] | None = None
+    gradients: Callable[[list[Any], Sequence[Any], Any], list[Any]] | None = None
+    epoch_end: Callable[[], dict[str, float] | None] | None = None
     freeze_norms_after: float = 1.0  # share of the epochs after which BatchNorm statistics and scales stay fixed
 
 
@@ -80,13 +84,15 @@ def fit(
     updates = len(train.labels) // batch
     report = FitReport(settings.epochs, updates)
     condensation = Condensation(model, settings.epochs, updates)
-    optimizer = _optimizer(settings, updates)
+    schedule = learning_rate(settings, updates)
+    optimizer = _optimizer(settings, schedule)
     variables = learning_variables(model)
     optimizer.build(variables)
     objective = objective or cross_entropy(data, settings)
     run_chunk = _chunk_runner(
-        tf, model, optimizer, variables, objective, augmenter(settings), settings, len(data.classes), seed, hooks
-    )
+        tf, model, optimizer, schedule, variables, objective, augmenter(settings), settings, len(data.classes), seed,
+        hooks,
+    )  # fmt: skip
     score = scorer(model)
 
     best: list[np.ndarray] | None = None
@@ -137,11 +143,10 @@ def fit(
                 f"{label}: epoch {epoch + 1} of {settings.epochs}",
                 spent / done_now * (settings.epochs * updates - step) if done_now else None,
             )
-        if hooks.epoch_end:
-            hooks.epoch_end()
+        added = (hooks.epoch_end() if hooks.epoch_end else None) or {}
         row = {"train_loss": fmean(losses), "train_top1": correct / (updates * batch)}
         row["validation_loss"], row["validation_top1"] = score(validation)
-        row["learning_rate"] = float(optimizer.learning_rate)
+        row |= {"learning_rate": float(optimizer.learning_rate), **added}
         if not np.isfinite(row["train_loss"]):
             raise ValueError(
                 f"{label}: the loss became {row['train_loss']} in epoch {epoch + 1} with learning_rate "
@@ -213,8 +218,8 @@ def scorer(model: Any) -> Callable[[Split], tuple[float, float]]:
 
 
 def _chunk_runner(
-    tf: Any, model: Any, optimizer: Any, variables: Any, objective: Objective, augment: Any, settings: Fitting,
-    classes: int, seed: int, hooks: Hooks,
+    tf: Any, model: Any, optimizer: Any, schedule: Any, variables: Any, objective: Objective, augment: Any,
+    settings: Fitting, classes: int, seed: int, hooks: Hooks,
 ) -> dict[bool, Any]:  # fmt: skip
     """Gives the graph function that does several updates, once with learning norms and once with frozen ones."""
 
@@ -246,8 +251,11 @@ def _chunk_runner(
                         loss += tf.add_n(model.losses)
                 gradients = tape.gradient(loss, variables)
                 if hooks.gradients is not None:
-                    gradients = hooks.gradients(gradients, variables)
-                optimizer.apply_gradients(zip(gradients, variables, strict=True))
+                    gradients = hooks.gradients(gradients, variables, schedule(step))
+                    left = [place for place, gradient in enumerate(gradients) if gradient is not None]
+                    optimizer.apply_gradients([(gradients[place], variables[place]) for place in left])
+                else:
+                    optimizer.apply_gradients(zip(gradients, variables, strict=True))
                 losses = losses.write(index, loss)
                 guessed, wanted = tf.argmax(logits, 1), tf.argmax(targets, 1)
                 hits += tf.reduce_sum(tf.cast(guessed == wanted, tf.int64))
@@ -298,19 +306,25 @@ def norm_layers(model: Any) -> list[Any]:
     ]
 
 
-def _optimizer(settings: Fitting, updates: int) -> Any:
+def learning_rate(settings: Fitting, updates: int) -> Any:
+    """Gives the schedule of the settings for `updates` an epoch: a function from an update's number to its rate."""
     from zoo.keras import keras
 
     total = settings.epochs * updates
     warmup = int(settings.warmup * total)
     peak = settings.learning_rate
-    rate = keras.optimizers.schedules.CosineDecay(
+    return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=peak / 100 if warmup else peak,
         decay_steps=max(1, total - warmup),
         alpha=0.01,
         warmup_target=peak if warmup else None,
         warmup_steps=warmup,
     )
+
+
+def _optimizer(settings: Fitting, rate: Any) -> Any:
+    from zoo.keras import keras
+
     decay = settings.weight_decay or None
     if settings.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay, jit_compile=False)

@@ -41,6 +41,19 @@ def network(dropout: float = 0.0) -> Any:
     return keras.Model(image, layers.dense(x, 10, name="logits"))
 
 
+def unpadded(bias: bool = False) -> Any:
+    """Three convolutions without padding, 10, 12 and 8 channels, a norm and ReLU behind each: no cell is a border."""
+    from zoo import layers
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(0)
+    image = x = keras.Input((8, 8, 1), name="image")
+    for number, channels in enumerate((10, 12, 8)):
+        x = layers.conv(x, channels, 3, name=f"conv{number}", padding="valid", bias=bias)
+        x = layers.relu(layers.norm(x, name=f"norm{number}"), name=f"relu{number}")
+    return keras.Model(image, layers.dense(layers.flatten(x, name="flatten"), 10, name="logits"))
+
+
 def shaped(name: str, model: Any, data: Dataset, watch: Any = None, **values: Any) -> Any:
     """What the method `name` makes of a model in a session with seed 0: two epochs of batches of 32 unless said."""
     from pipelines.methods import METHODS, Context

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -81,3 +83,27 @@ def test_what_the_floors_forbid_is_refused_with_what_is_possible(graph) -> None:
             graph, groups_of(graph, scores_of(graph), least=1, multiple=1, skip=["*"]),
             share=0.1, target="macs", scope="layer",
         )  # fmt: skip
+
+
+def test_raw_scores_have_one_threshold_and_relative_ones_do_not(graph) -> None:
+    """The first group's scores are a hundredth of the others': raw, it goes first and to its floor."""
+    groups = groups_of(graph, scores_of(graph), least=1, multiple=1)
+    groups[0] = replace(groups[0], scores=groups[0].scores / 100)
+    kept = {}
+    for raw in (False, True):
+        chosen = choose(graph, groups, share=0.3, target="channels", scope="global", raw=raw)
+        kept[raw] = chosen.groups[0][1]
+        if raw:
+            gone = np.concatenate([group.scores[np.isin(group.units, chosen.units)] for group in groups])
+            stay = np.concatenate([group.scores[~np.isin(group.units, chosen.units)] for group in groups[1:]])
+            assert gone.max() < stay.min()
+    assert kept[True] == 1 < kept[False]
+
+
+def test_layers_whose_units_have_no_score_are_left_alone(graph) -> None:
+    scores = scores_of(graph)
+    whole = groups_of(graph, scores, least=1, multiple=1)
+    without = groups_of(
+        graph, {unit: score for unit, score in scores.items() if unit != int(whole[1].units[0])}, least=1, multiple=1
+    )
+    assert [group.layers for group in without] == [whole[0].layers, *(group.layers for group in whole[2:])]

@@ -71,6 +71,31 @@ def test_resumed_training_ends_with_bit_equal_weights(small_digits, tmp_path, mo
     assert rest.history == whole.history
 
 
+def test_a_weight_that_a_method_moves_itself_is_left_to_it_at_the_rate_of_the_update(small_digits):
+    """The hook takes the rate off one scale and gives the optimiser nothing for it: the sum of all rates must show."""
+    from pipelines.training.loop import learning_rate
+
+    session.open_session(0)
+    model, settings = network(), Fitting(epochs=2, batch=32, weight_decay=0.1)
+    own = model.get_layer("stem_norm").gamma
+    kernel = model.get_layer("stem_conv").get_weights()[0]
+
+    def gradients(found, variables, rate):
+        own.assign_sub(rate * tf.ones_like(own))
+        return [None if variable is own else gradient for gradient, variable in zip(found, variables, strict=True)]
+
+    from zoo.keras import tf
+
+    report = fit(
+        model, small_digits, settings.model_copy(update={"keep": "last"}), QuietWatch(), seed=0,
+        hooks=Hooks(gradients=gradients, epoch_end=lambda: {"seen": 7.0}),
+    )  # fmt: skip
+    schedule = learning_rate(settings, 8)
+    assert np.allclose(own.numpy(), 1 - sum(float(schedule(step)) for step in range(16)), atol=1e-6)
+    assert not np.array_equal(kernel, model.get_layer("stem_conv").get_weights()[0])
+    assert [row["seen"] for row in report.history] == [7.0, 7.0]
+
+
 def test_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
     model = network()
     from zoo.keras import keras
