@@ -33,8 +33,12 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     laid = sketch(form=asked.form)
     deployed = laid if asked.form == "deploy" else sketch(form="deploy")
     return {
-        "name": asked.name, "width": asked.width, "resolution": side,
-        "classes": asked.classes, "channels": asked.channels, "form": asked.form,
+        "name": asked.name,
+        "width": asked.width,
+        "resolution": side,
+        "classes": asked.classes,
+        "channels": asked.channels,
+        "form": asked.form,
         "element_bytes": asked.element_bytes,
         "predicted_int8_bytes": zoo.predicted_int8_bytes(deployed),
         **zoo.cost_of(laid, asked.element_bytes).as_dict(),

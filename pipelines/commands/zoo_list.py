@@ -50,9 +50,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         [entry.name for entry in chosen],
         classes=asked.classes, channels=asked.channels, extensions=asked.extensions,
     )  # fmt: skip
-    found = keep(
-        whole, limits, resolutions=resolutions_of(asked), usual_only=asked.usual, plain_only=asked.plain
-    )
+    found = keep(whole, limits, resolutions=resolutions_of(asked), usual_only=asked.usual, plain_only=asked.plain)
     return {"as_csv": asked.csv, "designs": [one.as_dict() for one in found]}
 
 
@@ -84,6 +82,4 @@ def show(document: dict[str, Any]) -> str:
     )
 
 
-COMMAND = Command(
-    "zoo", "list the architectures, or all their designs with what each costs", arguments, run, show
-)
+COMMAND = Command("zoo", "list the architectures, or all their designs with what each costs", arguments, run, show)

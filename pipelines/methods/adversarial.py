@@ -76,7 +76,7 @@ def apply(model: Any, settings: AdversarialSettings, context: Context) -> Outcom
             return Tuning()
         return Tuning(objective=Matching.of(model, context.data).objective)
 
-    criterion = Criterion(structures.score, structures.prepare, structures.pick, tune=tune)
+    criterion = Criterion(structures.score, prepare=structures.prepare, pick=structures.pick, tune=tune)
     outcome = remove(model, settings, context, criterion)
     warnings = [*outcome.warnings]
     if settings.amount == "zeros" and outcome.report["left"] == 1:

@@ -91,7 +91,7 @@ def prepare(model: Any, settings: IstaGammaSettings, context: Context) -> Prepar
     penalty, costs = penalty_of(settings, context, pull=PULL), channel_costs(graph, scales)
     before, place_of = values_of(scales), by_variable(scales)
 
-    def gradients(found: list[Any], variables: list[Any], rate: Any) -> list[Any]:
+    def gradients(found: list[Any], variables: Sequence[Any], rate: Any) -> list[Any]:
         left: list[Any] = []
         for gradient, variable in zip(found, variables, strict=True):
             place = place_of(variable)

@@ -7,6 +7,7 @@ subgradient joins the gradient of the scales, and SGD with momentum moves them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pipelines.method import Context, Method, Outcome
@@ -59,7 +60,7 @@ def prepare(model: Any, settings: NetworkSlimmingSettings, context: Context) -> 
     penalty, place_of = penalty_of(settings, context, pull=PULL, momentum=MOMENTUM), by_variable(scales)
     before = values_of(scales)
 
-    def gradients(found: list[Any], variables: list[Any], rate: Any) -> list[Any]:
+    def gradients(found: list[Any], variables: Sequence[Any], rate: Any) -> list[Any]:
         changed = []
         for gradient, variable in zip(found, variables, strict=True):
             place = place_of(variable)

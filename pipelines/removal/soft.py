@@ -9,7 +9,7 @@ which lets momentum move them still, where here they stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class SoftMask:
         for weight, axis in self.weights[place]:
             weight.assign(weight * self._shaped(place, weight, axis))  # momentum may have moved it
 
-    def _gradients(self, gradients: list[Any], variables: list[Any], rate: Any) -> list[Any]:
+    def _gradients(self, gradients: list[Any], variables: Sequence[Any], rate: Any) -> list[Any]:
         changed = []
         for gradient, variable in zip(gradients, variables, strict=True):
             if id(variable) in self._places:
