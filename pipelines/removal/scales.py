@@ -33,7 +33,7 @@ class SparseScaleSettings(RemovalSettings):
         20, ge=1, le=10_000, unit="epochs", help="Epochs of training that pull scales to zero, before the cut"
     )
     sparse_learning_rate: float = setting(
-        0.05,
+        0.02,
         gt=0,
         le=10,
         help="Peak learning rate of that training, which is SGD with momentum 0.9: Adam divides a gradient by its own "
@@ -128,6 +128,17 @@ def penalty_of(settings: SparseScaleSettings, context: Context, *, pull: float, 
     schedule = learning_rate(fitting, updates)
     rates = sum(float(schedule(step)) for step in range(0, fitting.epochs * updates, 10)) * 10
     return pull * (1 - momentum) / rates
+
+
+def collapsed(before: float, after: float, penalty: float) -> list[str]:
+    """A warning when less than 0.8 of the validation accuracy from before is left after the pulling."""
+    if after >= 0.8 * before:
+        return []
+    return [
+        f"validation accuracy fell from {before:.3f} to {after:.3f} while scales were pulled with penalty "
+        f"{penalty:.3g}, and what follows may not bring it back; lower penalty or sparse_learning_rate, or take more "
+        "sparse_epochs"
+    ]
 
 
 def histogram(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tests.pipelines.small import network, unpadded
 from zoo.channel_graph import ChannelGraph
 from zoo.cut import cut
 
-QUICK = {"batch": 32, "shift": 0.0, "multiple": 1, "least": 1}
+QUICK = {"batch": 32, "shift": 0.0, "multiple": 1, "least": 1, "sparse_learning_rate": 0.05}
 PLANTED = [1, 4, 6]
 
 

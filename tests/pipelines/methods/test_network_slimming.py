@@ -13,7 +13,7 @@ from pipelines.training.watch import QuietWatch
 from tests.pipelines.small import network, unpadded
 from zoo.channel_graph import ChannelGraph
 
-QUICK = {"batch": 32, "shift": 0.0, "multiple": 1, "least": 1}
+QUICK = {"batch": 32, "shift": 0.0, "multiple": 1, "least": 1, "sparse_learning_rate": 0.05}
 
 
 class NoTraining(QuietWatch):
@@ -67,17 +67,24 @@ def test_channels_that_cannot_go_are_not_pulled(small_digits) -> None:
 def test_scales_gather_at_zero_with_the_penalty_and_do_not_without(small_digits) -> None:
     session.open_session(0)
     found = {}
-    for penalty in (0.0, None):
+    for penalty in (0.0, 0.27):
         plan = NetworkSlimmingSettings(sparse_epochs=12, penalty=penalty, **QUICK)
         found[penalty] = prepare(network(), plan, Context(small_digits, 0, QuietWatch()))
-    without, with_it = (found[penalty].report["scales"] for penalty in (0.0, None))
+    without, with_it = (found[penalty].report["scales"] for penalty in (0.0, 0.27))
     assert without["near_zero_after"] == 0.0
     assert with_it["near_zero_after"] > 0.2
     scales = pulled(ChannelGraph.of(found[0.0].model), NetworkSlimmingSettings(**QUICK))
     assert min(scale.values.min() for scale, _ in scales) > 0.7
     assert "no scale came below" in found[0.0].warnings[0]
-    assert not found[None].warnings
-    assert found[None].epochs == 12
+    assert not found[0.27].warnings
+    assert found[0.27].epochs == 12
+
+
+def test_a_network_that_the_pull_has_killed_is_named() -> None:
+    from pipelines.removal.scales import collapsed
+
+    assert not collapsed(0.9, 0.75, 0.1)
+    assert "fell from 0.900 to 0.100" in collapsed(0.9, 0.1, 0.1)[0]
 
 
 def test_histogram_counts_every_scale_once() -> None:
@@ -108,8 +115,8 @@ def test_one_threshold_over_all_scales_parts_the_channels_and_floors_hold(small_
         norm = model.get_layer(name)
         norm.gamma.assign(draw.uniform(low, high, norm.gamma.shape))
     plan = NetworkSlimmingSettings(
-        epochs=1, sparse_epochs=1, sparse_learning_rate=1e-8, penalty=0.0, remove=0.4, target="channels",
-        recalibration=1, **{**QUICK, "least": 3},
+        epochs=1, sparse_epochs=1, penalty=0.0, remove=0.4, target="channels",
+        recalibration=1, **{**QUICK, "least": 3, "sparse_learning_rate": 1e-8},
     )  # fmt: skip
     outcome = METHODS["network_slimming"].apply(model, plan, Context(small_digits, 0, QuietWatch()))
     kept = {row["layers"][0]: row["kept"] for row in outcome.report["layers"]}
