@@ -196,7 +196,8 @@ def recipes() -> str:
     parts = [
         "# Recipes",
         "A recipe is a YAML file: `name`, `description`, `seed`, `data`, `model`, a list of `steps`, and if wanted "
-        "`start` (`run:ID`, begin from that run's model) and `grid`. What is left out takes its default. "
+        "`start` (`run:ID`, begin from that run's model, or `file:PATH`, from a Keras model of your own, with "
+        "`start_range`, the pixels it was trained on) and `grid`. What is left out takes its default. "
         "`python -m pipelines run FILE` executes one, `--set train.epochs=3` changes a value on the way.",
         "## Ready-made",
     ]

@@ -28,7 +28,8 @@ ROOMS = ("app", "pipelines", "exports", "zoo")
 BUILT = {"build", "__pycache__"}
 DOTTED = {".ci", ".streamlit"}  # what else begins with a dot is an environment, a cache or the history
 MAY_PRINT = (
-    "pipelines/__main__.py", "pipelines/commands/", "pipelines/probe.py", "benchmarks/", "docs/generate.py",
+    "pipelines/__main__.py", "pipelines/commands/", "pipelines/probe.py", "pipelines/removal/forecast.py",
+    "benchmarks/", "docs/generate.py",
     "tests/journeys/",  # `make journey` runs with -s, so that a person can follow
 )  # fmt: skip
 HEAVY = ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization", "tf2onnx")
