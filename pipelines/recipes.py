@@ -191,6 +191,8 @@ class Recipe(pydantic.BaseModel):
             recipe = cls.model_validate(values)
         except pydantic.ValidationError as error:
             raise ValueError(explain(error, cls, "")) from None
+        if recipe.start_file is not None:  # the file's own network counts; of `model` only what is trained of it
+            recipe = recipe.model_copy(update={"model": ModelSettings(frozen=recipe.model.frozen)})
         recipe = recipe.model_copy(update={"steps": tuple(_step(place, item) for place, item in enumerate(steps, 1))})
         _check_order(recipe)
         recipe.expand()
@@ -215,7 +217,7 @@ class Recipe(pydantic.BaseModel):
                 for spec in self.steps
             ]
             if self.start_file is not None:
-                del values["model"]  # the file has its own
+                values["model"] = {key: value for key, value in values["model"].items() if key == "frozen"}
             if self.start_range == "0..1":
                 del values["start_range"]
             values = {key: value for key, value in values.items() if value not in ("", None, {}) or key == "steps"}

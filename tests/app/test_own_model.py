@@ -8,9 +8,12 @@ import sys
 import pytest
 
 from app import draft
-from tests.app.pages import ROOT, complaints, field, screen
+from pipelines.recipes import Recipe
+from pipelines.runs import Home, Registry
+from tests.app.pages import ROOT, complaints, field, screen, studio
 
 # In a process of its own: it needs TensorFlow, and the pages must not.
+OTHER = "another folder or zip on this machine …"  # as the Build page calls it
 MAKE = """
 import sys
 from exports import save_model
@@ -46,3 +49,36 @@ def test_a_file_that_is_no_model_is_refused_and_nothing_is_lost(empty_home, tmp_
     field(test.text_input, "from.path").set_value(str(tmp_path / "words.h5")).run()
     assert any("cannot be read" in text for text in complaints(test))
     assert field(test.text_input, "from.path").value == str(tmp_path / "words.h5")
+
+
+def test_own_model_and_own_images_to_a_target_latency_in_the_page_are_the_recipe_it_shows(
+    empty_home, model_file, tmp_path
+) -> None:
+    test = studio("build")
+
+    def choose(items: str, key: str, value: object) -> None:
+        field(getattr(test, items), key).set_value(value).run()
+
+    choose("button_group", "from.way", "file")
+    choose("text_input", "from.path", str(model_file))
+    choose("selectbox", "data.source", OTHER)
+    choose("text_input", "data.path", f"folder:{tmp_path}")
+    plan = test.session_state[draft.KEY]
+    field(test.button, f"{plan.values['steps'][0]['uid']}.remove").click().run()
+    field(test.button, "build.add.prune").click().run()
+    choose("selectbox", ".method", "channel_norm")
+    choose("selectbox", "channel_norm.target", "latency")
+    choose("number_input", "channel_norm.latency_ms", 0.01)
+    assert not complaints(test)
+    shown = next(item.value for item in test.code if "pipelines submit" in item.value)
+    recipe = Recipe.parse(shown.partition("<<'YAML'\n")[2].partition("\nYAML")[0])
+    assert recipe.start == f"file:{model_file}"
+    assert recipe.data.source == f"folder:{tmp_path}"
+    first = recipe.steps[0].settings
+    assert (recipe.steps[0].step, first.method, first.target, first.latency_ms) == (
+        "prune", "channel_norm", "latency", 0.01,
+    )  # fmt: skip
+    field(test.button, "build.start").click().run()
+    (run,) = Registry(Home.open(empty_home)).list()
+    assert Recipe.of(run.recipe).sha256 == recipe.sha256
+    assert run.model_name == "mine.keras"
