@@ -65,9 +65,12 @@ def plain_table(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return table
 
 
-def lineage_table(found: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """One line per file: the steps that made its model."""
-    return [{"file": row["label"], "made by": in_words(row["lineage"])} for row in found]
+def origins(found: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """The steps that made a model, in a line -> the files that were written of it."""
+    made: dict[str, list[str]] = {}
+    for row in found:
+        made.setdefault(in_words(row["lineage"]), []).append(row["label"])
+    return made
 
 
 def controls_table(found: list[dict[str, Any]]) -> list[dict[str, str]]:

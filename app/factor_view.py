@@ -40,7 +40,7 @@ def factor_view(report: Mapping[str, Any], key: str) -> None:
         config=charts.CONFIG,
         alt="Multiply-adds before and after, by layer",
     )
-    st.dataframe(factored(report["factored"]), hide_index=True, height="content", alt="Ranks and errors by layer")
+    st.dataframe(factored(report["factored"]), hide_index=True, alt="Ranks and errors by layer")
     st.dataframe(accuracies(report), hide_index=True, height="content", alt="Validation accuracies")
     left = report["left_alone"]
     if left:

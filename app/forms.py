@@ -107,7 +107,9 @@ def _grouped(settings: type[Settings], found: Sequence[Field]) -> tuple[list[Fie
         augmentation = [field for field in own if field.help.startswith(AUGMENTATION)]
         general = [field for field in own if not field.help.startswith(AUGMENTATION)]
         own = []
-    return general[:FIRST] + own, augmentation, general[FIRST:]
+    pulled = [field for field in general if field.name in settings.front]
+    general = [field for field in general if field not in pulled]
+    return general[:FIRST] + pulled + own, augmentation, general[FIRST:]
 
 
 def _label(field: Field) -> str:

@@ -124,9 +124,13 @@ def load_stored_model(home: Any, sha256: str) -> Any:
 
 
 def load_run_model(registry: Any, run: str) -> Any:
-    """Loads the last float model of a finished run, as a teacher or parent. ValueError when there is none."""
+    """Loads the last float model of a finished run, or that after its step N (`ID/N`), as a teacher or parent.
+
+    ValueError when there is none.
+    """
+    run, _, step = run.partition("/")
     for record in reversed(registry.steps(run)):
-        if record.model_sha256 and not record.report.get("int8_aware"):
+        if record.model_sha256 and not record.report.get("int8_aware") and (not step or record.index < int(step)):
             return load_stored_model(registry.home, record.model_sha256)
     raise ValueError(f"run {run} has no float model yet; a teacher must be a run whose training has finished")
 

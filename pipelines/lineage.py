@@ -58,5 +58,5 @@ def _row(record: Any) -> dict[str, Any]:
 
 def _words(row: Mapping[str, Any]) -> str:
     if row.get("macs_before"):
-        return f"{row['title']} ({row['macs_after'] / row['macs_before']:.0%} of the macs left)"
+        return f"{row['title']} ({100 * row['macs_after'] / row['macs_before']:.0f} % of the macs left)"
     return str(row["title"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import types
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 import pydantic
 from annotated_types import Ge, Gt, Le, Lt
@@ -19,6 +19,7 @@ class Settings(pydantic.BaseModel):
     """Base of all settings: frozen, and an unknown key fails with the nearest names."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    front: ClassVar[tuple[str, ...]] = ()  # fields that a form shows at once, though a method inherits them
 
 
 def setting(default: Any = ..., *, help: str, unit: str = "", **limits: Any) -> Any:

@@ -162,9 +162,9 @@ def teachers() -> dict[str, str]:
 def network_form(plan: Draft) -> None:
     """Where the network comes from, and what that way needs to know."""
     start, key = str(plan.values.get("start") or ""), f"build.{plan.version}.from"
-    ways = {"zoo": "An architecture of the zoo", "file": "My own Keras model"}
+    ways = {"zoo": "Architecture", "file": "My own model"}
     if start.startswith("run:"):
-        ways["run"] = f"The model of {start}"
+        ways["run"] = start.replace("run:", "Run ")
     now = "run" if start.startswith("run:") else "file" if start.startswith("file:") else "zoo"
     way = st.segmented_control("Begin with", list(ways), default=now, format_func=ways.__getitem__, key=f"{key}.way")
     if way == "file":
@@ -191,7 +191,8 @@ def removal_forecast(
         st.caption("Counts are not predicted here: an earlier step changes the network's channels first.")
         return
     forecast_view(recipe, chosen, key)
-    if recipe.start_run is not None and registry().get(recipe.start_run).state == "done":
+    whole = recipe.start == f"run:{recipe.start_run}"  # of a run's earlier steps the curves would be another model's
+    if whole and recipe.start_run is not None and registry().get(recipe.start_run).state == "done":
         sensitivity_view(recipe.start_run, f"{key}.sensitivity")
 
 

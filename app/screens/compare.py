@@ -11,7 +11,7 @@ import streamlit as st
 
 from app import charts, words
 from app.colours import colours
-from app.comparison import best_under, compared, controls_table, finished_runs, lineage_table, plain_table
+from app.comparison import best_under, compared, controls_table, finished_runs, origins, plain_table
 from app.guard import guarded
 from app.twin import line, on_the_command_line
 from app.workspace import registry, short
@@ -157,10 +157,11 @@ def matrices(rows: list[dict[str, Any]], base: dict[str, Any]) -> None:
         st.dataframe(table, hide_index=True, alt="Accuracy of each file per class")
 
 
-def origins(rows: list[dict[str, Any]]) -> None:
+def show_origins(rows: list[dict[str, Any]]) -> None:
     """How the files' models came to be, and what compressing steps must be held against."""
     st.subheader("How they were made", anchor=False)
-    st.dataframe(lineage_table(rows), hide_index=True, height="content", alt="Steps that made each file's model")
+    for made, labels in origins(rows).items():
+        st.markdown(f"- {made}: {', '.join(f'**{label}**' for label in labels)}")
     controls = controls_table(rows)
     if controls:
         st.dataframe(controls, hide_index=True, height="content", alt="Compressing steps beside their controls")
@@ -256,7 +257,7 @@ def show(chosen: list[str]) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
-    origins(rows)
+    show_origins(rows)
     matrices(rows, base)
 
 

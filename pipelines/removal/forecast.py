@@ -78,7 +78,7 @@ def _model(recipe: Recipe) -> Any:
 
     home = Home.open()
     if recipe.start_run is not None:
-        return without_learning(load_run_model(Registry(home), recipe.start_run))
+        return without_learning(load_run_model(Registry(home), str(recipe.start).removeprefix("run:")))
     data = open_data(recipe, home)
     if recipe.start_file is None:
         return without_learning(fresh_model(recipe, data, recipe.seed))

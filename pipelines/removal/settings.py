@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pydantic
 
@@ -12,6 +12,8 @@ from pipelines.training.settings import Fitting
 
 class RemovalSettings(Fitting):
     """How much is removed, in which layers, how it is fine-tuned, and which controls run beside it."""
+
+    front: ClassVar[tuple[str, ...]] = ("remove", "target", "latency_ms", "multiple")
 
     epochs: int = setting(8, ge=1, le=10_000, unit="epochs", help="Fine-tuning epochs after the cut")
     learning_rate: float = setting(

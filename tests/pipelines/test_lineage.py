@@ -11,7 +11,7 @@ INT8 = {**TRAINED, "step": 3, "method": "int8_aware", "title": "Int8"}
 
 
 def test_steps_come_in_order_with_what_they_left() -> None:
-    assert in_words([TRAINED, CUT, INT8]) == "Training, then Cut (49% of the macs left), then Int8"
+    assert in_words([TRAINED, CUT, INT8]) == "Training, then Cut (49 % of the macs left), then Int8"
     assert in_words([]) == "as it was built"
 
 
