@@ -139,7 +139,7 @@ def test_a_file_that_reaches_out_or_is_none_is_refused(damage: Any, message: str
     with write(path) as file:
         damage(file)
     with pytest.raises(ValueError, match=message):
-        keras_weights._read(path, tmp_path)
+        keras_weights.read_arrays(path, tmp_path)
 
 
 def test_damaged_bytes_and_other_files_are_refused_by_the_child(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_zip_that_is_no_functional_model_is_refused(config: Any, message: str,
         if config is not None:
             archive.writestr("config.json", json.dumps(config))
     with pytest.raises(ValueError, match=message):
-        keras_weights._read(path, tmp_path)
+        keras_weights.read_arrays(path, tmp_path)
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from pipelines.training.loop import predictor
 from pipelines.training.watch import QuietWatch
 from tests.pipelines.small import network
 
+# Files before and after are written once, for channel_norm: that part is the same for all.
+CUT = {"batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "compare_files": False}
 QUICK = {
     "supervised": {"epochs": 2, "batch": 32},
     "repr": {"epochs": 1, "batch": 32, "cycles": 1, "full_epochs": 1, "part_epochs": 1},
@@ -18,16 +20,13 @@ QUICK = {
     "clustering": {"epochs": 2, "batch": 32},
     "lottery_ticket": {"epochs": 1, "batch": 32, "rounds": 1, "control_reinit": False},
     "channel_norm": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
-    "geometric_median": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
-    "collaborative": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "images": 64},
-    "kernel_entropy": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "cluster": True},
-    "adversarial": {
-        "epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "mask_epochs": 2, "mask_every": 1,
-        "discriminator": 0.1,
-    },
-    "network_slimming": {"epochs": 1, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "sparse_epochs": 2},
-    "ista_gamma": {"epochs": 1, "batch": 32, "multiple": 4, "least": 4, "sparse_epochs": 3, "penalty": 1.0},
-    "random": {"epochs": 2, "batch": 32, "multiple": 4, "least": 4, "recalibration": 8},
+    "geometric_median": {**CUT, "epochs": 2},
+    "collaborative": {**CUT, "epochs": 2, "images": 64},
+    "kernel_entropy": {**CUT, "epochs": 2, "cluster": True},
+    "adversarial": {**CUT, "epochs": 2, "mask_epochs": 2, "mask_every": 1, "discriminator": 0.1},
+    "network_slimming": {**CUT, "epochs": 1, "sparse_epochs": 2},
+    "ista_gamma": {**CUT, "epochs": 1, "sparse_epochs": 3, "penalty": 1.0},
+    "random": {**CUT, "epochs": 2},
     "crelu": {"epochs": 2, "batch": 32, "recalibration": 8},
     "learned_groups": {"epochs": 2, "batch": 32},
     "fully_learned_groups": {"epochs": 2, "batch": 32},

@@ -23,7 +23,7 @@ from zoo.channel_graph import ChannelGraph
 from zoo.cut import cut
 
 ROWS = arrays.arrays(np.float64, (6, 9), elements=st.floats(-2, 2, width=32))
-FINE = {"multiple": 1, "least": 1}
+FINE = {"multiple": 1, "least": 1, "compare_files": False}
 
 
 @pytest.fixture(scope="module")
