@@ -28,7 +28,7 @@ check: $(VENV)/development ## style, types, import contracts, generated docs
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
 
-test: $(VENV)/development ## the default tests, about eighteen minutes on two cores, no network
+test: $(VENV)/development ## the default tests, about twenty minutes on two cores, no network
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/development ## the long tests
