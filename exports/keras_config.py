@@ -27,6 +27,7 @@ LAYERS = frozenset(
     {*OTHERS, *OURS, *(name for name in RULES if not name.startswith(("Condensing", "Learned")) and name not in OURS)}
 )
 MODELS = ("Functional", "Model", "Sequential")
+MOMENTUM = 0.9  # of norms, as everywhere in the zoo
 ACTIVATIONS = frozenset({*ELEMENTWISE, "softmax", "log_softmax"})
 DROPPED = ("_initializer", "_regularizer", "_constraint")
 KEPT_OUT = ("build_config", "input_spec", "quantization_config", "optional", "ragged", "sparse")
@@ -141,6 +142,11 @@ class _Cleaner:
                 found[key] = value
             else:
                 raise ValueError(f"layer {name}: its {key} is not a number, a word or a list of them")
+        momentum = found.get("momentum", 0.99)
+        if kind == "BatchNormalization" and isinstance(momentum, float) and momentum > MOMENTUM:
+            # Keras' 0.99 wants hundreds of updates until statistics follow the weights; a short fine-tuning has fewer.
+            found["momentum"] = MOMENTUM
+            self._note(f"statistics of norms follow with momentum {MOMENTUM:g} while training, not {momentum:g}")
         if kind == "Activation" and found.get("activation") is None:
             raise ValueError(f"layer {name} is an Activation without one")
         return found

@@ -125,6 +125,14 @@ def test_a_clean_description_passes_and_initialisers_go() -> None:
     }  # fmt: skip
 
 
+def test_norms_follow_a_short_fine_tuning() -> None:
+    norm = {"name": "n", "axis": [3], "momentum": 0.99, "epsilon": 0.001}
+    row = {"class_name": "BatchNormalization", "name": "n", "config": norm, "inbound_nodes": [[["a", 0, 0, {}]]]}
+    found = clean(described(conv("a", "image"), row))
+    assert found.config["layers"][2]["config"] == {**norm, "momentum": 0.9}
+    assert any("momentum 0.9" in note for note in found.notes)
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [

@@ -32,7 +32,7 @@ def test_the_cut_is_as_small_as_the_time_allows_and_is_not_chosen_twice(small_di
     import zoo
 
     session.open_session(0)
-    model = zoo.build("mobilenet_v1", width=0.5, resolution=32, classes=10, channels=1)
+    model = zoo.build("mobilenet_v1", width=1.0, resolution=8, classes=10, channels=1)
     graph = ChannelGraph.of(model)
     groups = groups_of(graph, {int(unit): float(unit) for unit in graph.free}, least=8, multiple=8)
     context = Context(small_digits, 0, QuietWatch(tmp_path))
