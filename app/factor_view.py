@@ -14,6 +14,7 @@ import streamlit as st
 from app import charts, words
 from app.charts import figure_of
 from app.colours import Colours, colours
+from app.removal_view import sizes
 
 STAGES = {
     "validation_top1_before": "before",
@@ -28,11 +29,7 @@ def factor_view(report: Mapping[str, Any], key: str) -> None:
     if "factored" not in report:
         return
     st.markdown("**Layers factorised**")
-    with st.container(horizontal=True):
-        for name, label in (("macs", "Multiply-adds"), ("params", "Weights")):
-            before, after = report[f"{name}_before"], report[f"{name}_after"]
-            change = f"{words.percent(after / before - 1)} of {words.amount(before)}"
-            st.metric(label, words.amount(after), change, delta_color="off")
+    sizes(report)
     st.plotly_chart(
         work_by_layer(report["factored"], colours()),
         theme=None,

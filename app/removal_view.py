@@ -34,11 +34,7 @@ def removal_view(report: Mapping[str, Any], key: str) -> None:
     if not {"layers", "macs_after"} <= report.keys() or "factored" in report:
         return
     st.markdown("**Channels removed**")
-    with st.container(horizontal=True):
-        for name, label in (("macs", "Multiply-adds"), ("params", "Weights")):
-            before, after = report[f"{name}_before"], report[f"{name}_after"]
-            change = f"{words.percent(after / before - 1)} of {words.amount(before)}"
-            st.metric(label, words.amount(after), change, delta_color="off")
+    sizes(report)
     st.plotly_chart(
         kept_channels(report["layers"], colours()),
         theme=None,
@@ -62,6 +58,15 @@ def removal_view(report: Mapping[str, Any], key: str) -> None:
             "A criterion is worth what it gains over random channels and over the same network from scratch. One run "
             "of each says little: compare several seeds."
         )
+
+
+def sizes(report: Mapping[str, Any]) -> None:
+    """Multiply-adds and weights that are left, and what share of them that is."""
+    with st.container(horizontal=True):
+        for name, label in (("macs", "Multiply-adds"), ("params", "Weights")):
+            before, after = report[f"{name}_before"], report[f"{name}_after"]
+            change = f"{words.percent(after / before - 1)} of {words.amount(before)}"
+            st.metric(label, words.amount(after), change, delta_color="off")
 
 
 def accuracies(report: Mapping[str, Any]) -> list[dict[str, str]]:

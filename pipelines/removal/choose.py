@@ -89,13 +89,14 @@ class Ladder:
 
     def amounts(self, level: float) -> dict[str, int]:
         """What is left at a level: params, macs and channels."""
-        return _amounts(self._counter, self.graph, self._units(level))
+        return _amounts(self._counter, self.graph, self.units(level))
 
     def at(self, level: float, left: float) -> Choice:
         """The cut at a level; `left` is what it leaves of the target."""
-        return _choice(self.graph, self._counter, self.groups, self._units(level), left)
+        return _choice(self.graph, self._counter, self.groups, self.units(level), left)
 
-    def _units(self, level: float) -> list[int]:
+    def units(self, level: float) -> list[int]:
+        """The units that are gone at a level."""
         if self._scope == "layer":
             return self._spare(_by_layer(self.groups, level))
         return self._spare(_overall(self.groups, level, self._raw))

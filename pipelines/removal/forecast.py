@@ -25,7 +25,7 @@ TIMEOUT_S = 180
 
 
 def forecast(recipe: Recipe, settings: RemovalSettings) -> dict[str, Any]:
-    """Counts of the model a recipe begins with, cut by more and more: see `_counted`.
+    """Counts of the model a recipe begins with, cut by more and more: see `counted`.
 
     Raises: ValueError that passes the child's message on.
     """
@@ -60,8 +60,7 @@ def counted(model: Any, settings: RemovalSettings) -> dict[str, Any]:
     ladder, counter = Ladder(graph, groups, "layer"), CutCounter(graph)
     rows: list[dict[str, Any]] = []
     for level in np.linspace(0.0, 1.0, LEVELS + 1).tolist():
-        units = ladder.at(level, 1.0).units.tolist()
-        row = {"level": level, **ladder.amounts(level), "int8_bytes": counter.int8_bytes(units)}
+        row = {"level": level, **ladder.amounts(level), "int8_bytes": counter.int8_bytes(ladder.units(level))}
         if not rows or row["macs"] != rows[-1]["macs"] or row["params"] != rows[-1]["params"]:
             rows.append(row)
     return {

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipelines.method import Context
 from pipelines.removal.choose import Choice, Group, Ladder, Scope, not_possible
 from zoo.channel_graph import ChannelGraph
@@ -42,7 +40,7 @@ def choose_by_time(
     What a run chose before it was stopped is chosen again: another clock would find another cut.
 
     Raises: ValueError when the dense file is fast enough already, or even the largest cut is not.
-    """  # fmt: skip
+    """
     ladder = Ladder(graph, groups, scope, raw)
     kept = context.watch.folder / CHOSEN
     if kept.is_file():
@@ -114,15 +112,14 @@ class _Clock:
         from zoo.cut import cut
 
         self.context.watch.check()
-        chosen = self.ladder.at(level, 1.0)
-        key = tuple(chosen.units.tolist())
+        key = tuple(self.ladder.units(level))
         if key not in self._known:
-            small = cut(self.graph, chosen.units)
+            small, left = cut(self.graph, key), self.ladder.amounts(level)
             file = _written(small, (self.format,), self.context, self.folder / str(len(self.rows)))[self.format]
             with self.context.alone():
                 first, second = measure([self._dense, file], rounds=ROUNDS).rows
             self._known[key] = {
-                "macs": chosen.macs, "params": chosen.params, "dense_ms": first.median_ms, "ms": second.median_ms,
+                "macs": left["macs"], "params": left["params"], "dense_ms": first.median_ms, "ms": second.median_ms,
                 "ratio": second.ratio, "ratio_interval": list(second.ratio_interval), "stable": second.stable,
             }  # fmt: skip
         row = {"level": level, **self._known[key]}
@@ -183,8 +180,3 @@ def gain_in_words(files: dict[str, dict[str, Any]]) -> str | None:
         return None
     shown = ", ".join(f"{name} {row['ratio']:.2f}" for name, row in timed.items())
     return f"no file became faster on this machine (time after / before: {shown})"
-
-
-def median_ratio(files: dict[str, dict[str, Any]]) -> float:
-    """The median of the time ratios over the formats."""
-    return float(np.median([row["ratio"] for row in files.values() if "ratio" in row]))
