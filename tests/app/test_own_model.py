@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from app import draft
 from pipelines.recipes import Recipe
@@ -27,6 +28,16 @@ def model_file(tmp_path):
     path = tmp_path / "mine.keras"
     subprocess.run([sys.executable, "-c", MAKE, str(path)], check=True, cwd=ROOT, capture_output=True)
     return path
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    for name, grey in {"dark": 40, "light": 210}.items():
+        (folder / name).mkdir(parents=True)
+        for at in range(4):
+            Image.new("L", (8, 8), grey + at).save(folder / name / f"{at}.png")
+    return folder
 
 
 def test_build_takes_a_model_file_and_sets_the_size_of_the_images(empty_home, model_file) -> None:
@@ -52,7 +63,7 @@ def test_a_file_that_is_no_model_is_refused_and_nothing_is_lost(empty_home, tmp_
 
 
 def test_own_model_and_own_images_to_a_target_latency_in_the_page_are_the_recipe_it_shows(
-    empty_home, model_file, tmp_path
+    empty_home, model_file, images
 ) -> None:
     test = studio("build")
 
@@ -62,7 +73,7 @@ def test_own_model_and_own_images_to_a_target_latency_in_the_page_are_the_recipe
     choose("button_group", "from.way", "file")
     choose("text_input", "from.path", str(model_file))
     choose("selectbox", "data.source", OTHER)
-    choose("text_input", "data.path", f"folder:{tmp_path}")
+    choose("text_input", "data.path", f"folder:{images}")
     plan = test.session_state[draft.KEY]
     field(test.button, f"{plan.values['steps'][0]['uid']}.remove").click().run()
     field(test.button, "build.add.prune").click().run()
@@ -73,7 +84,7 @@ def test_own_model_and_own_images_to_a_target_latency_in_the_page_are_the_recipe
     shown = next(item.value for item in test.code if "pipelines submit" in item.value)
     recipe = Recipe.parse(shown.partition("<<'YAML'\n")[2].partition("\nYAML")[0])
     assert recipe.start == f"file:{model_file}"
-    assert recipe.data.source == f"folder:{tmp_path}"
+    assert recipe.data.source == f"folder:{images}"
     first = recipe.steps[0].settings
     assert (recipe.steps[0].step, first.method, first.target, first.latency_ms) == (
         "prune", "channel_norm", "latency", 0.01,
