@@ -40,21 +40,21 @@ def _draw(found: Mapping[str, Any], settings: RemovalSettings, key: str) -> None
         return
     dense, row = rows[0], chosen_row(rows, settings.target, settings.remove)
     if row is None:
-        least = rows[-1]
-        most = 1 - least[settings.target] / dense[settings.target]
+        row = rows[-1]
+        most = 1 - row[settings.target] / dense[settings.target]
         st.error(
             f"remove = {settings.remove:g} of the {settings.target} is not possible: at most {most:.2f} can go; "
             "ask for less, or lower least or multiple.",
             icon=":material/error:",
         )
-        row = least
     elif settings.target == "latency":
         st.caption("The cut is chosen by timing files on this machine; here is what may go at each step.")
     with st.container(horizontal=True):
         for name, label in COUNTS.items():
             shown = words.size if name == "int8_bytes" else words.amount
             if settings.target == "latency":
-                st.metric(label, shown(dense[name]), f"down to {shown(rows[-1][name])}", delta_color="off")
+                least = f"down to {shown(rows[-1][name])}"
+                st.metric(label, shown(dense[name]), least, delta_color="off", delta_arrow="down")
             else:
                 change = f"{words.percent(row[name] / dense[name] - 1)} of {shown(dense[name])}"
                 st.metric(label, shown(row[name]), change, delta_color="off")

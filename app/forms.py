@@ -113,7 +113,7 @@ def _grouped(settings: type[Settings], found: Sequence[Field]) -> tuple[list[Fie
 
 
 def _label(field: Field) -> str:
-    label = words.label_of(field.name)
+    label = words.label_of(field.name.removesuffix(f"_{field.unit.partition(' ')[0]}"))
     # "Epochs (epochs)" says nothing twice.
     return label if not field.unit or label.lower().endswith(field.unit) else f"{label} ({field.unit})"
 

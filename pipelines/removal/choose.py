@@ -91,6 +91,10 @@ class Ladder:
         """What is left at a level: params, macs and channels."""
         return _amounts(self._counter, self.graph, self.units(level))
 
+    def int8_bytes(self, level: float) -> int:
+        """What the int8 file is predicted to take at a level."""
+        return self._counter.int8_bytes(self.units(level))
+
     def at(self, level: float, left: float) -> Choice:
         """The cut at a level; `left` is what it leaves of the target."""
         return _choice(self.graph, self._counter, self.groups, self.units(level), left)

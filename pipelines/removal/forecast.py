@@ -25,7 +25,7 @@ TIMEOUT_S = 180
 
 
 def forecast(recipe: Recipe, settings: RemovalSettings) -> dict[str, Any]:
-    """Counts of the model a recipe begins with, cut by more and more: see `counted`.
+    """Counts of the model a recipe begins with, cut by more and more: see `predicted`.
 
     Raises: ValueError that passes the child's message on.
     """
@@ -45,22 +45,21 @@ def forecast(recipe: Recipe, settings: RemovalSettings) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-_KEYS = {"multiple", "least", "skip", "scope"}
+_KEYS = {"multiple", "least", "skip"}
 
 
-def counted(model: Any, settings: RemovalSettings) -> dict[str, Any]:
+def predicted(model: Any, settings: RemovalSettings) -> dict[str, Any]:
     """Rows of level, params, macs, channels and int8_bytes from nothing removed to all that may go; what is locked."""
     from pipelines.removal.choose import Ladder, groups_of
     from zoo.channel_graph import ChannelGraph
-    from zoo.cut_counts import CutCounter
 
     graph = ChannelGraph.of(model)
     worth = {int(unit): 1.0 for unit in graph.free}
     groups = groups_of(graph, worth, least=settings.least, multiple=settings.multiple, skip=settings.skipped)
-    ladder, counter = Ladder(graph, groups, "layer"), CutCounter(graph)
+    ladder = Ladder(graph, groups, "layer")
     rows: list[dict[str, Any]] = []
     for level in np.linspace(0.0, 1.0, LEVELS + 1).tolist():
-        row = {"level": level, **ladder.amounts(level), "int8_bytes": counter.int8_bytes(ladder.units(level))}
+        row = {"level": level, **ladder.amounts(level), "int8_bytes": ladder.int8_bytes(level)}
         if not rows or row["macs"] != rows[-1]["macs"] or row["params"] != rows[-1]["params"]:
             rows.append(row)
     return {
@@ -90,7 +89,7 @@ def main() -> int:
     job = json.load(sys.stdin)
     try:
         settings = METHODS["random"].settings(**job["settings"])
-        found = counted(_model(Recipe.of(job["recipe"])), settings)  # type: ignore[arg-type]
+        found = predicted(_model(Recipe.of(job["recipe"])), settings)  # type: ignore[arg-type]
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from pipelines.method import Context, Outcome
-from pipelines.removal.choose import Choice, Group, choose, counted, groups_of, sparing
+from pipelines.removal.choose import Choice, Group, Ladder, choose, counted, groups_of, sparing
 from pipelines.removal.filters import filters_of
 from pipelines.removal.recalibrate import recalibrate
 from pipelines.removal.settings import RemovalSettings
-from pipelines.removal.timing import check_time, choose_by_time, compare_files, gain_in_words
+from pipelines.removal.timing import TimeTarget, check_time, choose_by_time, compare_files, gain_in_words
 from pipelines.training.settings import Fitting
 from zoo.channel_graph import ANSWER, IMAGE, ChannelGraph
 from zoo.deploy import without_learning
@@ -146,7 +146,7 @@ def _check(graph: ChannelGraph, settings: RemovalSettings, criterion: Criterion,
     if criterion.pick is None and settings.target != "latency":
         _choose(graph, groups, settings, criterion)
     elif criterion.pick is None and criterion.prepare is not None:
-        check_time(graph, groups, context, **_time_wanted(settings, criterion))
+        check_time(Ladder(graph, groups, settings.scope, criterion.raw), _time_wanted(settings), context)
 
 
 def _groups(graph: ChannelGraph, worth: dict[int, float], settings: RemovalSettings) -> list[Group]:
@@ -162,21 +162,16 @@ def _chosen(
     def chooser(groups: Sequence[Group]) -> Choice:
         if settings.target != "latency":
             return _choose(graph, groups, settings, criterion)
-        chosen, rows = choose_by_time(graph, groups, context, **_time_wanted(settings, criterion))
+        ladder = Ladder(graph, groups, settings.scope, criterion.raw)
+        chosen, rows = choose_by_time(ladder, _time_wanted(settings), context)
         timed[:] = rows
         return chosen
 
     return (criterion.pick(graph, groups, chooser) if criterion.pick else chooser(groups)), timed
 
 
-def _time_wanted(settings: RemovalSettings, criterion: Criterion) -> dict[str, Any]:
-    return {
-        "share": settings.remove,
-        "milliseconds": settings.latency_ms,
-        "format_id": settings.timed_format,
-        "scope": settings.scope,
-        "raw": criterion.raw,
-    }
+def _time_wanted(settings: RemovalSettings) -> TimeTarget:
+    return TimeTarget(settings.remove, settings.timed_format, settings.latency_ms)
 
 
 def _choose(graph: ChannelGraph, groups: Sequence[Group], settings: RemovalSettings, criterion: Criterion) -> Choice:

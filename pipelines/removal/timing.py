@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.method import Context
-from pipelines.removal.choose import Choice, Group, Ladder, Scope, not_possible
-from zoo.channel_graph import ChannelGraph
+from pipelines.removal.choose import Choice, Ladder, not_possible
 
 FORMATS = ("tflite_float32", "tflite_int8")
 HALVINGS = 5  # of the range of levels: 1/32 of all that could go
@@ -23,32 +23,29 @@ CALIBRATION_IMAGES = 100
 CHOSEN = "chosen_by_time.json"
 
 
-def choose_by_time(
-    graph: ChannelGraph,
-    groups: Sequence[Group],
-    context: Context,
-    *,
-    share: float,
-    milliseconds: float | None,
-    format_id: str,
-    scope: Scope,
-    raw: bool = False,
-) -> tuple[Choice, list[dict[str, Any]]]:
-    """The smallest cut whose file takes at most `1 - share` of the dense file's time, or `milliseconds`; and what was
-    timed on the way.
+@dataclass(frozen=True)
+class TimeTarget:
+    """How fast the file must be: `share` of the dense file's time goes, or `milliseconds` are left, if given."""
+
+    share: float
+    format_id: str
+    milliseconds: float | None = None
+
+
+def choose_by_time(ladder: Ladder, target: TimeTarget, context: Context) -> tuple[Choice, list[dict[str, Any]]]:
+    """The smallest cut whose file is fast enough, and what was timed on the way.
 
     What a run chose before it was stopped is chosen again: another clock would find another cut.
 
     Raises: ValueError when the dense file is fast enough already, or even the largest cut is not.
     """
-    ladder = Ladder(graph, groups, scope, raw)
     kept = context.watch.folder / CHOSEN
     if kept.is_file():
         found = json.loads(kept.read_text("utf-8"))
         return ladder.at(found["level"], found["left"]), found["timed"]
     with tempfile.TemporaryDirectory(prefix="litesmith-timing-") as folder:
-        clock = _Clock(graph, ladder, context, format_id, Path(folder))
-        most, allowed = clock.largest(share, milliseconds)
+        clock = _Clock(ladder, target, context, Path(folder))
+        most, allowed = clock.largest()
         low, best = 0.0, most
         for done in range(HALVINGS):
             middle = (low + best["level"]) / 2
@@ -63,38 +60,29 @@ def choose_by_time(
     return ladder.at(best["level"], best["ratio"]), clock.rows
 
 
-def check_time(
-    graph: ChannelGraph,
-    groups: Sequence[Group],
-    context: Context,
-    *,
-    share: float,
-    milliseconds: float | None,
-    format_id: str,
-    scope: Scope,
-    raw: bool = False,
-) -> None:
+def check_time(ladder: Ladder, target: TimeTarget, context: Context) -> None:
     """Times the largest cut alone: what it cannot reach is refused before a method trains towards it."""
     if (context.watch.folder / CHOSEN).is_file():
         return
     with tempfile.TemporaryDirectory(prefix="litesmith-timing-") as folder:
-        _Clock(graph, Ladder(graph, groups, scope, raw), context, format_id, Path(folder)).largest(share, milliseconds)
+        _Clock(ladder, target, context, Path(folder)).largest()
 
 
 class _Clock:
     """Times cuts beside the dense network; a cut that was timed before is not timed again."""
 
-    def __init__(self, graph: ChannelGraph, ladder: Ladder, context: Context, format_id: str, folder: Path) -> None:
-        self.graph, self.ladder, self.context, self.format = graph, ladder, context, format_id
+    def __init__(self, ladder: Ladder, target: TimeTarget, context: Context, folder: Path) -> None:
+        self.ladder, self.target, self.context = ladder, target, context
         self.folder, self.rows = folder, list[dict[str, Any]]()
         self._known: dict[tuple[int, ...], dict[str, Any]] = {}
-        self._dense = _written(graph.model, (format_id,), context, folder / "dense")[format_id]
+        self._dense = self._file(ladder.graph.model, "dense")
 
-    def largest(self, share: float, milliseconds: float | None) -> tuple[dict[str, Any], float]:
+    def largest(self) -> tuple[dict[str, Any], float]:
         """The largest cut as timed, and the ratio that is asked for. Raises: ValueError as `choose_by_time`."""
         self.context.watch.progress(0, HALVINGS + 1, "timing the largest cut")
         most = self.time(1.0)
-        allowed = 1 - share if milliseconds is None else milliseconds / most["dense_ms"]
+        milliseconds = self.target.milliseconds
+        allowed = 1 - self.target.share if milliseconds is None else milliseconds / most["dense_ms"]
         if allowed >= 1:
             raise ValueError(
                 f"latency_ms = {milliseconds:g}: the dense file takes {most['dense_ms']:.3g} ms here already; "
@@ -114,8 +102,8 @@ class _Clock:
         self.context.watch.check()
         key = tuple(self.ladder.units(level))
         if key not in self._known:
-            small, left = cut(self.graph, key), self.ladder.amounts(level)
-            file = _written(small, (self.format,), self.context, self.folder / str(len(self.rows)))[self.format]
+            small, left = cut(self.ladder.graph, key), self.ladder.amounts(level)
+            file = self._file(small, str(len(self.rows)))
             with self.context.alone():
                 first, second = measure([self._dense, file], rounds=ROUNDS).rows
             self._known[key] = {
@@ -125,6 +113,9 @@ class _Clock:
         row = {"level": level, **self._known[key]}
         self.rows.append(row)
         return row
+
+    def _file(self, model: Any, name: str) -> tuple[Path, Any]:
+        return _written(model, (self.target.format_id,), self.context, self.folder / name)[self.target.format_id]
 
 
 def compare_files(before: Any, after: Any, context: Context) -> dict[str, dict[str, Any]]:

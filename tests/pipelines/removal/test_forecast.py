@@ -9,7 +9,7 @@ from app.forecast_view import chosen_row, shares
 from pipelines.methods import METHODS
 from pipelines.recipes import Recipe
 from pipelines.removal.choose import Ladder, groups_of
-from pipelines.removal.forecast import counted, forecast
+from pipelines.removal.forecast import forecast, predicted
 from zoo.channel_graph import ChannelGraph
 from zoo.cut import cut
 from zoo.cut_counts import CutCounter
@@ -31,14 +31,14 @@ def test_counts_and_bytes_of_a_level_are_those_of_its_cut(name) -> None:
         sketch = zoo.sketch_of(cut(graph, units))
         cost = zoo.cost_of(sketch)
         assert (ladder.amounts(level)["params"], ladder.amounts(level)["macs"]) == (cost.params, cost.macs)
-        assert counter.int8_bytes(units) == zoo.predicted_int8_bytes(sketch)
+        assert ladder.int8_bytes(level) == counter.int8_bytes(units) == zoo.predicted_int8_bytes(sketch)
     assert counter.int8_bytes(()) == zoo.predicted_int8_bytes(zoo.sketch_of(graph.model))
 
 
 def test_rows_go_from_the_dense_network_to_the_floors() -> None:
     model = zoo.build("mobilenet_v1", width=0.25, resolution=32, classes=5, channels=1)
     settings = METHODS["random"].settings(skip="stage5_*")
-    found = counted(model, settings)
+    found = predicted(model, settings)
     macs = [row["macs"] for row in found["rows"]]
     assert macs == sorted(macs, reverse=True)
     assert len(set(macs)) == len(macs)

@@ -7,8 +7,8 @@ import pytest
 from pipelines.method import Context
 from pipelines.methods import METHODS
 from pipelines.removal import timing
-from pipelines.removal.choose import groups_of
-from pipelines.removal.timing import choose_by_time, gain_in_words
+from pipelines.removal.choose import Ladder, groups_of
+from pipelines.removal.timing import TimeTarget, choose_by_time, gain_in_words
 from pipelines.training import session
 from pipelines.training.watch import QuietWatch
 from zoo.channel_graph import ChannelGraph
@@ -36,14 +36,14 @@ def test_the_cut_is_as_small_as_the_time_allows_and_is_not_chosen_twice(small_di
     graph = ChannelGraph.of(model)
     groups = groups_of(graph, {int(unit): float(unit) for unit in graph.free}, least=8, multiple=8)
     context = Context(small_digits, 0, QuietWatch(tmp_path))
-    asked = {"share": 0.4, "milliseconds": None, "format_id": "tflite_float32", "scope": "layer"}
-    chosen, rows = choose_by_time(graph, groups, context, **asked)
+    asked = Ladder(graph, groups, "layer"), TimeTarget(0.4, "tflite_float32"), context
+    chosen, rows = choose_by_time(*asked)
     assert chosen.left <= 0.6
     assert rows[0]["level"] == 1.0
     assert min(row["ratio"] for row in rows) <= 0.6 < max(row["ratio"] for row in rows)
 
     monkeypatch.setattr(timing, "_Clock", None)
-    again, same = choose_by_time(graph, groups, context, **asked)
+    again, same = choose_by_time(*asked)
     assert again.units.tolist() == chosen.units.tolist()
     assert same == rows
 
