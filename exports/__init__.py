@@ -10,8 +10,10 @@ from exports.contract import Contract, InputSpec, OutputSpec, contract_path, sel
 from exports.evaluate import ClassScore, Evaluation, evaluate, score
 from exports.formats import FORMATS, Format, format_named
 from exports.gate import GateReport, gate
+from exports.int8_faults import Calibration, Fault
 from exports.keras_import import Imported, import_model
 from exports.latency import LatencyReport, LatencyRow, machine, measure
+from exports.localise import localise
 from exports.model_file import is_int8_aware, load_model, save_model
 from exports.run_file import KERNELS, predict
 from exports.statistics import McNemar, mcnemar, paired_difference, wilson
@@ -23,12 +25,14 @@ __all__ = [
     "KERNELS",
     "LIMITS",
     "Artifact",
+    "Calibration",
     "Check",
     "ClassScore",
     "Contract",
     "Evaluation",
     "ExportFailed",
     "Failure",
+    "Fault",
     "Format",
     "GateReport",
     "Imported",
@@ -47,6 +51,7 @@ __all__ = [
     "import_model",
     "is_int8_aware",
     "load_model",
+    "localise",
     "machine",
     "mcnemar",
     "measure",

@@ -66,12 +66,19 @@ def _import(job: dict[str, Any], report: Report) -> None:
     import_here(job, report)
 
 
+def _localise(job: dict[str, Any], report: Report) -> None:
+    from exports.localise import localise_here
+
+    localise_here(job, report)
+
+
 ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "write": _write,
     "examine": _examine,
     "sketch": _sketch,
     "weights": _weights,
     "import": _import,
+    "localise": _localise,
 }
 
 

@@ -100,6 +100,27 @@ def parse(data: bytes) -> Flatbuffer:
     )
 
 
+def tensor_name(tensor: Any) -> str:
+    """The tensor's name as text; empty when it has none."""
+    return (tensor.name or b"").decode("utf-8", "replace")
+
+
+def layer_of(name: str) -> str:
+    """`stage1_1_conv` of `small/stage1_1_relu6/Relu6;small/stage1_1_conv/Conv2D`: the first layer that was folded."""
+    last = name.split(";")[-1].split("/")
+    # int8-aware training puts its mark in front of every layer's own name.
+    return last[-2].removeprefix("quant_") if len(last) > 1 else ""
+
+
+def pack(file: Flatbuffer) -> bytes:
+    """The bytes of a file whose tables were read with `parse` and may have been changed since."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(file.model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def read_facts(data: bytes) -> TfliteFacts:
     """What the flatbuffer `data` declares: inputs, outputs, operators, runtime. Raises: ValueError as `parse`."""
     file = parse(data)
@@ -113,7 +134,7 @@ def read_facts(data: bytes) -> TfliteFacts:
         scales = [] if tensor.quantization is None or tensor.quantization.scale is None else tensor.quantization.scale
         single = len(scales) == 1
         return TensorFacts(
-            name=(tensor.name or b"").decode("utf-8", "replace"),
+            name=tensor_name(tensor),
             shape=tuple(int(side) for side in tensor.shape) if tensor.shape is not None else (),
             dtype=dtypes[tensor.type],
             scale=float(scales[0]) if single else None,
@@ -160,7 +181,7 @@ def weight_facts(data: bytes) -> list[WeightFacts]:
         points = None if tensor.quantization is None else tensor.quantization.zeroPoint
         zero = np.zeros(1) if points is None or not len(points) else np.asarray(points)
         found[index] = WeightFacts(
-            name=(tensor.name or b"").decode("utf-8", "replace"),
+            name=tensor_name(tensor),
             shape=shape,
             dtype=dtypes[tensor.type],
             zeros=float(np.mean(rows == zero[:, None])),

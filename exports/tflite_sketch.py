@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Any
 
-from exports.tflite_file import parse
+from exports.tflite_file import layer_of, parse, tensor_name
 from zoo.sketches import Op, Sketch
 
 KINDS = {
@@ -113,7 +113,7 @@ def _write(sketch: Sketch, graph: _Graph, place: int, operator_name: str, operat
         read_bytes = graph.bytes(index) if kind == "slice" else sum(graph.bytes(each) for each in maps)
         moved = read_bytes + graph.bytes(index) + sum(graph.weights[each] for each in weights)
         params = sum(prod(graph.shape(each)) for each in weights)
-        name = sketch.fresh(_layer_name(graph.tensors[index].name) or f"{operator_name.lower()}_{place}")
+        name = sketch.fresh(layer_of(tensor_name(graph.tensors[index])) or f"{operator_name.lower()}_{place}")
         node = sketch.write(
             Op(
                 name=name,
@@ -156,10 +156,3 @@ def _config(kind: str, graph: _Graph, source: int, heavy: int | None, operator: 
     if kind == "depthwise":
         config["depth_multiplier"] = weights[3] // graph.shape(source)[-1]
     return config
-
-
-def _layer_name(name: bytes | None) -> str:
-    """`stage1_1_conv` of `small/stage1_1_relu6/Relu6;small/stage1_1_conv/Conv2D`: the first layer that was folded."""
-    last = (name or b"").decode("utf-8", "replace").split(";")[-1].split("/")
-    # int8-aware training puts its mark in front of every layer's own name.
-    return last[-2].removeprefix("quant_") if len(last) > 1 else ""

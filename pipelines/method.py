@@ -47,6 +47,7 @@ class Method:
     removes_channels: bool
     settings: type[Settings]
     apply: Callable[[Any, Any, Context], Outcome]
+    int8_aware: bool = False  # whether the model it makes can become int8 files only
 
 
 def _no_runs(run: str) -> Any:

@@ -27,6 +27,7 @@ import yaml
 import zoo
 from exports.keras_weights import SUFFIXES
 from pipelines.data import SOURCES
+from pipelines.methods import METHODS
 from pipelines.settings import Settings, explain, make, setting
 from pipelines.steps import AFTER_TRAINING, STEPS, settings_of
 from pipelines.steps.export import INT8_AWARE_FORMATS
@@ -316,11 +317,11 @@ def _check_order(recipe: Recipe) -> None:
         if STEPS[spec.step].methods:
             if int8_aware:
                 raise ValueError(
-                    f"{where} comes after quantise: int8-aware training must be the last change of the model"
+                    f"{where} comes after int8-aware training, which must be the last change of the model"
                 )
             if spec.step in AFTER_TRAINING and not trained:
                 raise ValueError(f"{where} needs a trained model: put train or distil before it")
-            trained, int8_aware = True, spec.step == "quantise"
+            trained, int8_aware = True, METHODS[spec.settings.method].int8_aware  # type: ignore[attr-defined]
         elif spec.step == "export":
             if not trained:
                 raise ValueError(f"{where} needs a trained model: put train or distil before it")

@@ -11,6 +11,7 @@ import streamlit as st
 from app import words
 from app.comparison import finished_runs
 from app.guard import guarded
+from app.noise_view import noise_view
 from app.progress import draw_error, draw_progress, follow
 from app.result import download, gate_table, int8_file, judged
 from app.twin import line, on_the_command_line
@@ -20,6 +21,8 @@ from exports.writers.bundle import write_bundle
 from pipelines.further import export_recipe
 from pipelines.jobs import LocalExecutor
 from pipelines.runs import ArtifactRecord, EvaluationRecord, Run
+
+INT8 = ("tflite_int8", "tflite_uint8")  # with ranges that a float twin can be held against
 
 
 def family(run: Run) -> list[Run]:
@@ -99,6 +102,8 @@ def one_file(item: ArtifactRecord, score: EvaluationRecord | None) -> None:
         expanded=not item.passed,
     ):
         gate_table(item)
+    if item.passed and item.format in INT8 and not (item.contract or {}).get("int8_aware"):
+        noise_view(item.id, f"export.noise.{item.id}")
     st.caption(f"SHA-256 `{item.sha256}`")
 
 

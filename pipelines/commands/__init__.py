@@ -14,6 +14,7 @@ from pipelines.commands.export import COMMAND as EXPORT
 from pipelines.commands.fit import COMMAND as FIT
 from pipelines.commands.import_model import COMMAND as IMPORT
 from pipelines.commands.lint import COMMAND as LINT
+from pipelines.commands.localise import COMMAND as LOCALISE
 from pipelines.commands.measure import COMMAND as MEASURE
 from pipelines.commands.methods import COMMAND as METHODS
 from pipelines.commands.replay import COMMAND as REPLAY
@@ -29,6 +30,6 @@ COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         ZOO, COST, FIT, LINT, METHODS, DATA, IMPORT, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE,
-        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, SENSITIVITY, DEMO, WORK, SUPERVISE,
+        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, LOCALISE, SENSITIVITY, DEMO, WORK, SUPERVISE,
     )
 }  # fmt: skip

@@ -11,6 +11,7 @@ from pipelines.methods.clustering import METHOD as CLUSTERING
 from pipelines.methods.collaborative import METHOD as COLLABORATIVE
 from pipelines.methods.cp import METHOD as CP
 from pipelines.methods.crelu import METHOD as CRELU
+from pipelines.methods.equalisation import METHOD as EQUALISATION
 from pipelines.methods.fully_learned_groups import METHOD as FULLY_LEARNED_GROUPS
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
 from pipelines.methods.hinton import METHOD as HINTON
@@ -51,6 +52,7 @@ METHODS: dict[str, Method] = {
     "tucker2": TUCKER2,
     "cp": CP,
     "int8_aware": INT8_AWARE,
+    "equalisation": EQUALISATION,
 }
 
 

@@ -113,4 +113,5 @@ METHOD = Method(
     removes_channels=False,
     settings=Int8AwareSettings,
     apply=apply,
+    int8_aware=True,
 )

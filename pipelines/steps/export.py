@@ -102,6 +102,11 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
 
 def calibration_images(data: Dataset, count: int, seed: int) -> np.ndarray:
     """Draws training images evenly over the classes, uint8 `(n, height, width, channels)`."""
+    return np.asarray(data.splits["train"].images[calibration_places(data, count, seed)])
+
+
+def calibration_places(data: Dataset, count: int, seed: int) -> np.ndarray:
+    """The places of those images in the training split, in rising order."""
     train = data.splits["train"]
     random = np.random.default_rng(seed)
     order = random.permutation(len(train.labels))
@@ -110,8 +115,7 @@ def calibration_images(data: Dataset, count: int, seed: int) -> np.ndarray:
     for label in range(len(data.classes)):
         places = np.flatnonzero(train.labels[order] == label)
         rank[places] = np.arange(len(places))
-    chosen = order[np.argsort(rank, kind="stable")][:count]
-    return np.asarray(train.images[np.sort(chosen)])
+    return np.sort(order[np.argsort(rank, kind="stable")][:count])
 
 
 STEP = Step(

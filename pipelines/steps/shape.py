@@ -17,7 +17,7 @@ def run(state: State, settings: Any, around: Surroundings) -> Result:
     if state.int8_aware:
         raise ValueError(
             f"{method.kind} cannot follow int8-aware training: its simulated rounding would be trained away; "
-            "put quantise after it"
+            "put int8-aware training last"
         )
     if method.kind in AFTER_TRAINING and not state.trained:
         raise ValueError(f"{method.kind} needs a trained model: put train or distil before it")
@@ -47,4 +47,4 @@ TRAIN = _step("train", "Train", "Fits the model to your labelled images.")
 DISTIL = _step("distil", "Distil", "Fits the model to a larger teacher's outputs and to your labels.")
 PRUNE = _step("prune", "Prune", "Removes channels or makes weights zero, and fine-tunes.")
 FACTORISE = _step("factorise", "Factorise", "Replaces layers by chains of smaller ones, and fine-tunes.")
-QUANTISE = _step("quantise", "Quantise", "Prepares the model for int8 while it is fine-tuned.")
+QUANTISE = _step("quantise", "Quantise", "Prepares the model for int8, with or without training.")

@@ -35,6 +35,7 @@ QUICK = {
     "tucker2": {"epochs": 1, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
     "cp": {"epochs": 1, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
+    "equalisation": {"images": 64, "relu6": "open"},
 }  # fmt: skip
 
 

@@ -1,0 +1,312 @@
+"""What the int8 numbers of a file cost, operator by operator: rounding put into the float file one piece at a time.
+
+A float32 and an int8 file of one model hold the same operators. For each of them a float file is made that carries the
+int8 file's rounding at this one place: its weights as the int8 file stores them, turned back into floats, or its output
+led through a QUANTIZE and a DEQUANTIZE of the int8 file's scale and zero point. What that does to the logits is the
+place's own cost, in runs of the real runtime and without any model of how noise spreads.
+
+Noise is a mean squared difference as a share of the variance of what it disturbs: 0.01 is 20 dB. Of the logits, each
+image's mean is subtracted first, which no arg-max sees; their variance is that between images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, layer_of, parse, tensor_name
+from exports.tflite_rounding import Editor, Pair, kernels_of, operators_of, pairs_of, range_of
+
+SAME = 1e-6  # of the logits' own size: no image is told from another
+MOST_OPERATORS = 48  # whose cost at the logits is found by running files; the rest have less noise of their own
+
+
+@dataclass(frozen=True)
+class Values:
+    """Numbers of one tensor in the float file, over all images, beside the range that the int8 file gives it.
+
+    `low` and `high` are the ends of the int8 range, `least` and `most` of the values seen, `clipped` the share of
+    values outside. `spread` is the widest channel's range over the median channel's. `used` is the part of the
+    int8 range that the values from the 0.1th to the 99.9th percentile fill.
+    """
+
+    scale: float
+    low: float
+    high: float
+    least: float
+    most: float
+    clipped: float
+    used: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Weights of one operator: a scale per channel or one, `spread` of the channels' largest weights, `noise`."""
+
+    channels: int
+    per_channel: bool
+    spread: float
+    noise: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """One operator: its own noise, and what its weights and its output cost at the logits (None: not tried).
+
+    `noise` is that of the output's rounding, `reached` that of the real int8 file's tensor here, in which everything
+    before it has a part. `inputs` are the values it reads, `reads` the numbers of the operators that made them.
+    """
+
+    number: int
+    name: str
+    layer: str
+    operator: str
+    shape: tuple[int, ...]
+    values: Values
+    noise: float
+    kernel: Kernel | None = None
+    reached: float | None = None
+    cost: float | None = None
+    cost_weights: float | None = None
+    cost_output: float | None = None
+    inputs: tuple[Values, ...] = ()
+    reads: tuple[int, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The image's own rounding, all places in the file's order, and the whole int8 file's noise and agreement."""
+
+    image: Values
+    cost_image: float
+    places: tuple[Place, ...]
+    noise: float
+    agreement: float
+    images: int
+    notes: tuple[str, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self)
+
+
+def int8_noise(
+    float_file: bytes,
+    int8_file: bytes,
+    images: np.ndarray,
+    *,
+    most: int = MOST_OPERATORS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Noise:
+    """What each rounding of `int8_file` costs, found with `images`, raw inputs of the float file `(n, h, w, c)`.
+
+    Raises:
+        ValueError: the files do not hold the same operators, or one of them is of another kind.
+    """
+    plain, rounded = parse(float_file), parse(int8_file)
+    pairs = pairs_of(plain, rounded)
+    seen = _Seen(plain, rounded, pairs)
+    logits, logits8 = seen.run(float_file, int8_file, images)
+    if _signal(logits) < SAME * float(np.mean(logits**2)):
+        raise ValueError("the float file gives all images the same logits; train the network first")
+    image, places = seen.image(), seen.places()
+    tried = {place.number for place in sorted(places, key=lambda one: -_own(one))[:most]}
+    editor = Editor(plain, rounded)
+    by_number = {pair.number: pair for pair in pairs}
+    found = []
+    for done, place in enumerate(places):
+        if progress:
+            progress(done, len(places))
+        if place.number in tried:
+            pair = by_number[place.number]
+            place = _with_cost(place, pair, editor, images, logits)
+        found.append(place)
+    return Noise(
+        image=image,
+        cost_image=_cost(editor.with_image(), images, logits),
+        places=tuple(found),
+        noise=noise_of(logits8, logits),
+        agreement=float((logits8.argmax(1) == logits.argmax(1)).mean()),
+        images=len(images),
+        notes=() if len(places) <= most else (f"of {len(places)} operators the {most} noisiest were tried alone",),
+    )
+
+
+def noise_of(changed: np.ndarray, plain: np.ndarray) -> float:
+    """Noise of logits `(n, classes)`: see the head of this module."""
+    wanted = plain - plain.mean(axis=1, keepdims=True)
+    given = changed - changed.mean(axis=1, keepdims=True)
+    return float(np.mean((given - wanted) ** 2) / max(_signal(plain), 1e-30))
+
+
+def _signal(logits: np.ndarray) -> float:
+    """The variance between images, each image's mean taken away."""
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    return float(np.mean((centred - centred.mean(axis=0)) ** 2))
+
+
+def _own(place: Place) -> float:
+    return place.noise + (place.kernel.noise if place.kernel else 0.0)
+
+
+def _with_cost(place: Place, pair: Pair, editor: Editor, images: np.ndarray, logits: np.ndarray) -> Place:
+    from dataclasses import replace
+
+    output = _cost(editor.with_output(pair), images, logits)
+    weights = _cost(editor.with_weights(pair), images, logits) if place.kernel else None
+    return replace(place, cost=output + (weights or 0.0), cost_weights=weights, cost_output=output)
+
+
+class _Watched:
+    """Sums over the images of one tensor: its values in the float file, and what int8 makes of them."""
+
+    SAMPLE = 1024  # values kept of each image for the percentiles
+
+    def __init__(self, scale: float, zero: int, low: int, high: int) -> None:
+        self.scale, self.zero, self.ends = scale, zero, (low, high)
+        self.count = self.outside = 0
+        self.sum = self.squares = self.error = self.reached = 0.0
+        self.least: np.ndarray | None = None
+        self.most = np.zeros(0)
+        self.some: list[np.ndarray] = []
+
+    def add(self, values: np.ndarray, values8: np.ndarray | None) -> None:
+        flat = values.astype(np.float64)
+        steps = np.rint(flat / self.scale) + self.zero
+        back = (np.clip(steps, *self.ends) - self.zero) * self.scale
+        self.count += flat.size
+        self.outside += int(((steps < self.ends[0]) | (steps > self.ends[1])).sum())
+        self.sum += float(flat.sum())
+        self.squares += float((flat**2).sum())
+        self.error += float(((back - flat) ** 2).sum())
+        if values8 is not None:
+            self.reached += float((((values8.astype(np.float64) - self.zero) * self.scale - flat) ** 2).sum())
+        rows = flat.reshape(-1, flat.shape[-1])
+        least, most = rows.min(axis=0), rows.max(axis=0)
+        self.least = least if self.least is None else np.minimum(self.least, least)
+        self.most = most if not self.some else np.maximum(self.most, most)
+        line = flat.ravel()
+        self.some.append(line[:: max(1, line.size // self.SAMPLE)])
+
+    @property
+    def variance(self) -> float:
+        return max(self.squares / self.count - (self.sum / self.count) ** 2, 1e-30)
+
+    def values(self) -> Values:
+        assert self.least is not None
+        low, high = ((end - self.zero) * self.scale for end in self.ends)
+        inner = np.percentile(np.concatenate(self.some), [0.1, 99.9])
+        ranges = self.most - self.least
+        middle = float(np.median(ranges))
+        return Values(
+            self.scale, low, high, float(self.least.min()), float(self.most.max()), self.outside / self.count,
+            float((inner[1] - inner[0]) / (high - low)), float(ranges.max()) / middle if middle > 0 else 1.0,
+        )  # fmt: skip
+
+
+class _Seen:
+    """Both files run side by side once over the images, every tensor looked at."""
+
+    def __init__(self, plain: Flatbuffer, rounded: Flatbuffer, pairs: Sequence[Pair]) -> None:
+        self.plain, self.rounded, self.pairs = plain, rounded, pairs
+        self.main, self.main8 = plain.model.subgraphs[0], rounded.model.subgraphs[0]
+        (self.image_index,), (self.image8_index,) = self.main.inputs, self.main8.inputs
+        given = range_of(rounded, int(self.image8_index))
+        if given is None:
+            raise ValueError("the second file takes floats; give one that takes int8 or uint8 images")
+        self.image_range = given
+        self.watched = {pair.output: _Watched(*_known(range_of(rounded, pair.output8))) for pair in pairs}
+        self.image_watched = _Watched(*given)
+        self.made_by = {int(index): number for number, _, one in operators_of(plain) for index in one.outputs}
+
+    def run(self, float_file: bytes, int8_file: bytes, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The logits of both files for the images."""
+        net, net8 = _open(float_file, whole=True), _open(int8_file, whole=True)
+        scale, zero, low, high = self.image_range
+        answer, answer8 = int(self.main.outputs[0]), int(self.main8.outputs[0])
+        out = range_of(self.rounded, answer8)
+        logits, logits8 = [], []
+        for image in images:
+            net.set_tensor(int(self.image_index), image[None])
+            net.invoke()
+            kind = net8.get_input_details()[0]["dtype"]
+            net8.set_tensor(
+                int(self.image8_index), np.clip(np.rint(image[None] / scale) + zero, low, high).astype(kind)
+            )
+            net8.invoke()
+            self.image_watched.add(image, None)
+            for pair in self.pairs:
+                self.watched[pair.output].add(net.get_tensor(pair.output), net8.get_tensor(pair.output8))
+            logits.append(net.get_tensor(answer)[0].astype(np.float64))
+            raw = net8.get_tensor(answer8)[0].astype(np.float64)
+            logits8.append(raw if out is None else (raw - out[1]) * out[0])
+        return np.stack(logits), np.stack(logits8)
+
+    def image(self) -> Values:
+        return self.image_watched.values()
+
+    def places(self) -> list[Place]:
+        known = {int(self.image_index): self.image(), **{index: one.values() for index, one in self.watched.items()}}
+        return [self._place(pair, known) for pair in self.pairs]
+
+    def _place(self, pair: Pair, known: dict[int, Values]) -> Place:
+        tensor, watched = self.main.tensors[pair.output], self.watched[pair.output]
+        name = tensor_name(tensor)
+        return Place(
+            number=pair.number, name=name, layer=layer_of(name), operator=pair.kind,
+            shape=tuple(int(side) for side in tensor.shape), values=known[pair.output],
+            noise=watched.error / watched.count / watched.variance,
+            reached=watched.reached / watched.count / watched.variance,
+            kernel=self._kernel(pair),
+            inputs=tuple(known[int(index)] for index in pair.plain.inputs if int(index) in known),
+            reads=tuple(self.made_by[int(index)] for index in pair.plain.inputs if int(index) in self.made_by),
+        )  # fmt: skip
+
+    def _kernel(self, pair: Pair) -> Kernel | None:
+        both = kernels_of(self.plain, self.rounded, pair.plain, pair.rounded, pair.kind)
+        if both is None:
+            return None
+        kernel, back, scales = both
+        axis = KERNEL_CHANNELS[pair.kind]
+        rows = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
+        largest = np.abs(rows).max(axis=1)
+        middle = float(np.median(largest))
+        error = float(((back - kernel) ** 2).sum() / max(float((kernel**2).sum()), 1e-30))
+        return Kernel(len(rows), scales > 1, float(largest.max()) / middle if middle > 0 else 1.0, error)
+
+
+def _known(given: tuple[float, int, int, int] | None) -> tuple[float, int, int, int]:
+    assert given is not None
+    return given
+
+
+def _open(content: bytes, *, whole: bool = False) -> Any:
+    """An interpreter for the bytes; `whole` keeps every tensor, which needs kernels that fold nothing away."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if whole else OpResolverType.BUILTIN
+    net = Interpreter(
+        model_content=content, num_threads=1, experimental_op_resolver_type=kernels,
+        experimental_preserve_all_tensors=whole,
+    )  # fmt: skip
+    net.allocate_tensors()
+    return net
+
+
+def _cost(content: bytes, images: np.ndarray, logits: np.ndarray) -> float:
+    net = _open(content)
+    image, answer = net.get_input_details()[0]["index"], net.get_output_details()[0]["index"]
+    given = []
+    for one in images:
+        net.set_tensor(image, one[None])
+        net.invoke()
+        given.append(net.get_tensor(answer)[0].astype(np.float64))
+    return noise_of(np.stack(given), logits)
