@@ -17,9 +17,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
+from exports.statistics import mean_interval
 from pipelines.commands.command import table
 
 FOLDER = Path("build/removal_table")
@@ -86,17 +87,9 @@ def summary(seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
 def _judged(name: str, differences: list[float]) -> str:
     if name in ("dense", "random") or len(differences) < 2:
         return "–"
-    low, high = interval(differences)
+    low, high = mean_interval(differences)
     shown = f"{100 * fmean(differences):+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
     return f"{shown} {'not distinguishable' if low <= 0 <= high else 'better' if low > 0 else 'worse'}"
-
-
-def interval(differences: list[float]) -> tuple[float, float]:
-    """95 % interval of the mean of paired differences, Student's t: with three seeds it is wide, as it should be."""
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, len(differences) - 1)) * stdev(differences) / len(differences) ** 0.5
-    return fmean(differences) - half, fmean(differences) + half
 
 
 def _spread(values: list[float]) -> str:

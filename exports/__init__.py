@@ -5,6 +5,7 @@ Importing this room imports neither TensorFlow nor a runtime; converting and jud
 
 from __future__ import annotations
 
+from exports.calibrations import Trial, try_calibrations
 from exports.checks import LIMITS, Check, Limits
 from exports.contract import Contract, InputSpec, OutputSpec, contract_path, selftest_path
 from exports.evaluate import ClassScore, Evaluation, evaluate, score
@@ -15,6 +16,7 @@ from exports.keras_import import Imported, import_model
 from exports.latency import LatencyReport, LatencyRow, machine, measure
 from exports.localise import localise
 from exports.model_file import is_int8_aware, load_model, save_model
+from exports.ranges import Ranges
 from exports.run_file import KERNELS, predict
 from exports.statistics import McNemar, mcnemar, paired_difference, wilson
 from exports.tflite_file import WeightFacts, weight_facts
@@ -42,6 +44,8 @@ __all__ = [
     "Limits",
     "McNemar",
     "OutputSpec",
+    "Ranges",
+    "Trial",
     "WeightFacts",
     "Written",
     "contract_path",
@@ -60,6 +64,7 @@ __all__ = [
     "save_model",
     "score",
     "selftest_path",
+    "try_calibrations",
     "weight_facts",
     "wilson",
     "write",

@@ -72,6 +72,12 @@ def _localise(job: dict[str, Any], report: Report) -> None:
     localise_here(job, report)
 
 
+def _calibrations(job: dict[str, Any], report: Report) -> None:
+    from exports.calibrations import calibrations_here
+
+    calibrations_here(job, report)
+
+
 ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "write": _write,
     "examine": _examine,
@@ -79,6 +85,7 @@ ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "weights": _weights,
     "import": _import,
     "localise": _localise,
+    "calibrations": _calibrations,
 }
 
 

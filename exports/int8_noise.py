@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from exports.ranges import some_of
 from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, layer_of, parse, tensor_name
 from exports.tflite_rounding import Editor, Pair, kernels_of, operators_of, pairs_of, range_of
 
@@ -177,6 +178,7 @@ class _Watched:
         self.least: np.ndarray | None = None
         self.most = np.zeros(0)
         self.some: list[np.ndarray] = []
+        self.draw = np.random.default_rng(0)
 
     def add(self, values: np.ndarray, values8: np.ndarray | None) -> None:
         flat = values.astype(np.float64)
@@ -193,8 +195,7 @@ class _Watched:
         least, most = rows.min(axis=0), rows.max(axis=0)
         self.least = least if self.least is None else np.minimum(self.least, least)
         self.most = most if not self.some else np.maximum(self.most, most)
-        line = flat.ravel()
-        self.some.append(line[:: max(1, line.size // self.SAMPLE)])
+        self.some.append(some_of(flat, self.SAMPLE, self.draw))
 
     @property
     def variance(self) -> float:

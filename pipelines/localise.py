@@ -12,7 +12,7 @@ import numpy as np
 from exports import Calibration, Contract, localise
 from pipelines.data import Dataset
 from pipelines.runs import ArtifactRecord, Registry, StepRecord
-from pipelines.steps.export import calibration_places
+from pipelines.steps.export import ExportSettings, calibration_places
 
 TWIN = "tflite_float32"
 
@@ -64,6 +64,7 @@ def _twin(
 
 
 def _calibration(step: StepRecord, data: Dataset, seed: int) -> Calibration:
-    places = calibration_places(data, int(step.settings.get("calibration_images", 200)), seed)
+    settings = ExportSettings(**step.settings)
+    places = calibration_places(data, settings.calibration_images, settings.seed(seed), settings.even)
     counts = np.bincount(data.splits["train"].labels[places], minlength=len(data.classes))
     return Calibration(len(places), float(counts.max() / max(1, len(places))))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exports.model_file import is_int8_aware, load_model
+from exports.ranges import MIN_MAX, Ranges
 
 if TYPE_CHECKING:
     from zoo.keras import keras
@@ -25,10 +26,11 @@ PIXEL = 1.0 / 255.0
 
 @dataclass(frozen=True)
 class Source:
-    """A stored model and the uint8 images `(n, height, width, channels)` that set int8 ranges (may be None)."""
+    """A stored model, the uint8 images `(n, height, width, channels)` that set int8 ranges (may be None), and how."""
 
     model_path: Path
     calibration: np.ndarray | None
+    ranges: Ranges = MIN_MAX
 
     @property
     def int8_aware(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exports.ranges import with_ranges
 from exports.writers.source import Source
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 FLOAT = {"tflite_float32", "tflite_float16", "tflite_dynamic"}
 INT8_AWARE = {"tflite_int8", "tflite_uint8"}
+RANGED = {"tflite_int8", "tflite_uint8", "edgetpu"}
 
 
 def write(source: Source, format_id: str, path: Path) -> list[str]:
@@ -59,7 +61,23 @@ def _convert_after_training(source: Source, format_id: str, edgetpu: bool) -> by
             else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
         ]
     converter._experimental_disable_per_channel_quantization_for_dense_layers = edgetpu
-    return converter.convert()
+    if format_id not in RANGED or source.ranges.kind == "min_max":
+        return converter.convert()
+    return _rounded(converter, source, integer, edgetpu)
+
+
+def _rounded(converter: Any, source: Source, integer: Any, edgetpu: bool) -> bytes:
+    """The converter's work in two halves, with ranges of ours between calibration and rounding."""
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter._experimental_calibrate_only = True
+    calibrated = with_ranges(converter.convert(), source.calibration_batches(), source.ranges)
+    return mlir_quantize(
+        calibrated,
+        input_data_type=integer,
+        output_data_type=integer,
+        disable_per_channel_for_dense_layers=edgetpu,
+    )
 
 
 def _convert_int8_aware(source: Source, format_id: str, edgetpu: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipelines.commands.calibrate import COMMAND as CALIBRATE
 from pipelines.commands.change import CANCEL, CLONE, DELETE, RENAME, RESTORE, RESUME
 from pipelines.commands.command import Command
 from pipelines.commands.compare import COMMAND as COMPARE
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         ZOO, COST, FIT, LINT, METHODS, DATA, IMPORT, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE,
-        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, LOCALISE, SENSITIVITY, DEMO, WORK, SUPERVISE,
+        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, CALIBRATE, LOCALISE, SENSITIVITY, DEMO, WORK,
+        SUPERVISE,
     )
 }  # fmt: skip

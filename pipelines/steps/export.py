@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydantic
 
 from exports.formats import FORMATS, format_named
+from exports.ranges import Ranges
 from pipelines.data import Dataset
 from pipelines.settings import Settings, setting
 from pipelines.steps.step import Artifact, Result, State, Step, Surroundings
@@ -25,6 +26,28 @@ class ExportSettings(Settings):
     calibration_images: int = setting(
         200, ge=1, le=4096, unit="images", help="Training images that set the int8 ranges; 100 to 500 are usual"
     )
+    calibration_draw: Literal["even", "random"] = setting(
+        "even", help="even: as many images of every class; random: as they come"
+    )
+    calibration_seed: int | None = setting(
+        None, ge=0, le=2**31 - 1, help="Draws other calibration images; empty: the run's seed"
+    )
+    ranges: Literal["min_max", "percentile", "mse"] = setting(
+        "min_max",
+        help="How int8 ranges follow from the values seen: their ends, a percentile, or the least squared error",
+    )
+    percentile: float = setting(
+        99.99, ge=90, le=100, unit="%", help="With ranges percentile: the share of values that the range must hold"
+    )
+
+    @property
+    def even(self) -> bool:
+        """Whether every class gives as many calibration images."""
+        return self.calibration_draw == "even"
+
+    def seed(self, of_run: int) -> int:
+        """The seed that draws the calibration images."""
+        return of_run if self.calibration_seed is None else self.calibration_seed
 
     @pydantic.field_validator("formats")
     @classmethod
@@ -56,7 +79,8 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
         folder,
         name=f"{around.step_index:02d}_{state.made_by.replace(':', '_')}",
         labels=data.classes,
-        calibration=calibration_images(data, settings.calibration_images, around.seed),
+        calibration=calibration_images(data, settings.calibration_images, settings.seed(around.seed), settings.even),
+        ranges=Ranges(settings.ranges, settings.percentile),
         resize=data.resize.partition(",")[0],  # the kernel; that it stretches is said in the data notes
         channel_order="grey" if data.channels == 1 else "RGB",
         int8_aware=state.int8_aware,
@@ -100,16 +124,18 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
     )
 
 
-def calibration_images(data: Dataset, count: int, seed: int) -> np.ndarray:
-    """Draws training images evenly over the classes, uint8 `(n, height, width, channels)`."""
-    return np.asarray(data.splits["train"].images[calibration_places(data, count, seed)])
+def calibration_images(data: Dataset, count: int, seed: int, even: bool = True) -> np.ndarray:
+    """Draws training images, evenly over the classes or as they come; uint8 `(n, height, width, channels)`."""
+    return np.asarray(data.splits["train"].images[calibration_places(data, count, seed, even)])
 
 
-def calibration_places(data: Dataset, count: int, seed: int) -> np.ndarray:
+def calibration_places(data: Dataset, count: int, seed: int, even: bool = True) -> np.ndarray:
     """The places of those images in the training split, in rising order."""
     train = data.splits["train"]
     random = np.random.default_rng(seed)
     order = random.permutation(len(train.labels))
+    if not even:
+        return np.sort(order[:count])
     # The k-th image of each class comes before any (k+1)-th: a stable sort of the ranks within the classes.
     rank = np.empty(len(order), np.int64)
     for label in range(len(data.classes)):

@@ -1,0 +1,57 @@
+"""`calibrate RUN`: how many images, and which ranges, the int8 file of a run's model needs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pipelines.calibrate import CalibrationSettings, calibration_lab
+from pipelines.commands.command import Command, table
+from pipelines.runs import Home, Registry
+from pipelines.settings import fields_of, make
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="id of a run with a trained model; its last float model is taken")
+    for field in fields_of(CalibrationSettings):
+        unit = f" {field.unit}" if field.unit else ""
+        text = f"{field.help} (default {field.default!r}{unit})".replace("%", "%%")
+        flag = f"--{field.name.replace('_', '-')}"
+        if field.type is tuple:
+            parser.add_argument(flag, type=int, nargs="+", help=text)
+        else:
+            parser.add_argument(flag, type=field.type, choices=field.choices or None, help=text)
+
+
+def run(asked: argparse.Namespace) -> dict[str, Any]:
+    names = [field.name for field in fields_of(CalibrationSettings)]
+    given = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
+    return calibration_lab(Registry(Home.open()), asked.run, make(CalibrationSettings, given, "calibrate"))
+
+
+def show(document: dict[str, Any]) -> str:
+    rows = [
+        {
+            "images": one["images"],
+            "ranges": one["ranges"],
+            "top1": f"{one['top1']:.4f} [{one['low']:.4f}, {one['high']:.4f}]",
+            "agreement": f"{100 * one['agreement']:.2f} %",
+            "noise": f"{100 * one['noise']:.3f} %",
+        }
+        for one in document["summary"]
+    ]
+    columns = {
+        "images": "images", "ranges": "ranges", "top1": f"top-1 over {document['repeats']} draws [95 %]",
+        "agreement": "same answer as float", "noise": "noise of the logits",
+    }  # fmt: skip
+    safe = document["smallest_safe"]
+    found = f"{safe} images are enough" if safe else "no size is safe: the draws differ too much"
+    limits = f"{document['margin']:g} points and {document['noise_times']:g} times the noise of the most"
+    return (
+        f"{document['run']}, model after step {document['step']}: float top-1 {document['float_top1']:.4f} on "
+        f"{document['validation_images']:,} validation images\n{table(rows, columns)}\n"
+        f"{found} (within {limits}); least noise with ranges {document['best_ranges']}"
+    )
+
+
+COMMAND = Command("calibrate", "how many images and which ranges an int8 file needs", arguments, run, show)
