@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.recipes import Recipe
@@ -10,8 +10,13 @@ from pipelines.runs import Registry
 from pipelines.steps.export import INT8_AWARE_FORMATS
 
 
-def export_recipe(registry: Registry, run: str, formats: Sequence[str], *, measure: bool = True) -> dict[str, Any]:
+def export_recipe(
+    registry: Registry, run: str, formats: Sequence[str], *, measure: bool = True,
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Gives the recipe that takes the last model of `run` which can become all of `formats`, and writes them.
+
+    `settings` of the export step say how int8 is calibrated, so they ask for a float model.
 
     Raises ValueError when the run is unknown, has no model, or a format is not known.
     """
@@ -20,7 +25,7 @@ def export_recipe(registry: Registry, run: str, formats: Sequence[str], *, measu
     if not models:
         raise ValueError(f"run {run} has no trained model yet; export needs one")
     # An int8-aware model gives integer files only; all others come from the last float model before it.
-    if not set(formats) <= set(INT8_AWARE_FORMATS):
+    if settings or not set(formats) <= set(INT8_AWARE_FORMATS):
         models = [record for record in models if not record.report.get("int8_aware")]
     if not models:
         raise ValueError(
@@ -31,5 +36,6 @@ def export_recipe(registry: Registry, run: str, formats: Sequence[str], *, measu
     recipe["start"] = f"run:{run}/{models[-1].index + 1}"
     # The run's model is what published weights became; it is not begun from them again.
     recipe["model"] = {**recipe.get("model", {}), "weights": None, "classifier": False}
-    recipe["steps"] = [{"export": {"formats": list(formats)}}, *([{"measure": {}}] if measure else [])]
+    export = {"export": {"formats": list(formats), **(settings or {})}}
+    recipe["steps"] = [export, *([{"measure": {}}] if measure else [])]
     return Recipe.of(recipe).as_dict()

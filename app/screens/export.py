@@ -5,10 +5,12 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from app import words
+from app.calibration_view import calibration_view
 from app.comparison import finished_runs
 from app.guard import guarded
 from app.noise_view import noise_view
@@ -48,9 +50,9 @@ def bundle(item: ArtifactRecord) -> bytes:
         return out.read_bytes()
 
 
-def queue(run: Run, formats: list[str]) -> None:
+def queue(run: Run, formats: list[str], settings: dict[str, Any] | None = None) -> None:
     with guarded("queueing the export"):
-        recipe = export_recipe(registry(), run.id, formats)
+        recipe = export_recipe(registry(), run.id, formats, settings=settings)
         new = registry().create(recipe, name=recipe["name"], seed=run.seed, parent=run.id, group=run.group)
         LocalExecutor(registry().home).submit(new)
         st.session_state["export.following"] = new
@@ -102,7 +104,7 @@ def one_file(item: ArtifactRecord, score: EvaluationRecord | None) -> None:
         expanded=not item.passed,
     ):
         gate_table(item)
-    if item.passed and item.format in INT8 and not (item.contract or {}).get("int8_aware"):
+    if item.format in INT8 and not (item.contract or {}).get("int8_aware"):
         noise_view(item.id, f"export.noise.{item.id}")
     st.caption(f"SHA-256 `{item.sha256}`")
 
@@ -174,6 +176,8 @@ def show(run: Run) -> None:
         key="export.write",
         help="A job of its own; the model is not trained again",
     )
+    if any(step.model_sha256 and not step.report.get("int8_aware") for step in registry().steps(run.id)):
+        calibration_view(run.id, f"export.calibration.{run.id}", partial(queue, run, ["tflite_int8"]))
     on_the_command_line(
         line("export", run.id, *[word for name in picked or ["tflite_int8"] for word in ("--format", name)])
     )

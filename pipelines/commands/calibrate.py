@@ -7,26 +7,19 @@ from typing import Any
 
 from pipelines.calibrate import CalibrationSettings, calibration_lab
 from pipelines.commands.command import Command, table
+from pipelines.commands.settings_arguments import settings_arguments, settings_given
 from pipelines.runs import Home, Registry
-from pipelines.settings import fields_of, make
+from pipelines.settings import make
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="id of a run with a trained model; its last float model is taken")
-    for field in fields_of(CalibrationSettings):
-        unit = f" {field.unit}" if field.unit else ""
-        text = f"{field.help} (default {field.default!r}{unit})".replace("%", "%%")
-        flag = f"--{field.name.replace('_', '-')}"
-        if field.type is tuple:
-            parser.add_argument(flag, type=int, nargs="+", help=text)
-        else:
-            parser.add_argument(flag, type=field.type, choices=field.choices or None, help=text)
+    settings_arguments(parser, CalibrationSettings)
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
-    names = [field.name for field in fields_of(CalibrationSettings)]
-    given = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
-    return calibration_lab(Registry(Home.open()), asked.run, make(CalibrationSettings, given, "calibrate"))
+    settings = make(CalibrationSettings, settings_given(asked, CalibrationSettings), "calibrate")
+    return calibration_lab(Registry(Home.open()), asked.run, settings)
 
 
 def show(document: dict[str, Any]) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 from pipelines.commands.command import Command
 from pipelines.commands.run import outcome, progress_lines
 from pipelines.commands.run import show as show_run
+from pipelines.commands.settings_arguments import settings_arguments, settings_given
 from pipelines.further import export_recipe
 from pipelines.jobs import InlineExecutor
 from pipelines.recipes import Recipe
 from pipelines.runs import Home, Registry
 from pipelines.start import record
+from pipelines.steps.export import ExportSettings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,12 +23,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", action="append", required=True, help="a format id; may be given several times")
     parser.add_argument("--to", help="folder to copy the files that passed to")
     parser.add_argument("--no-measure", action="store_true", help="leave accuracy and latency out")
+    settings_arguments(parser, ExportSettings, skip=("formats",))
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     home = Home.open()
     registry = Registry(home)
-    recipe = Recipe.of(export_recipe(registry, asked.run, asked.format, measure=not asked.no_measure))
+    calibration = settings_given(asked, ExportSettings, skip=("formats",))
+    values = export_recipe(registry, asked.run, asked.format, measure=not asked.no_measure, settings=calibration)
+    recipe = Recipe.of(values)
     started = record(registry, recipe, queue=False)
     with progress_lines(registry, started.runs):
         InlineExecutor(home).submit(started.runs[0])

@@ -7,24 +7,19 @@ import sys
 from typing import Any
 
 from pipelines.commands.command import Command, table
+from pipelines.commands.settings_arguments import settings_arguments, settings_given
 from pipelines.removal.sensitivity import SensitivitySettings, sensitivity
 from pipelines.runs import Home, Registry
-from pipelines.settings import fields_of, make
+from pipelines.settings import make
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="id of a run with a trained model; its last float model is taken")
-    for field in fields_of(SensitivitySettings):
-        unit = f" {field.unit}" if field.unit else ""
-        text = f"{field.help} (default {field.default!r}{unit})".replace("%", "%%")
-        flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=field.type, choices=field.choices or None, help=text)
+    settings_arguments(parser, SensitivitySettings)
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
-    names = [field.name for field in fields_of(SensitivitySettings)]
-    given = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
-    settings = make(SensitivitySettings, given, "sensitivity")
+    settings = make(SensitivitySettings, settings_given(asked, SensitivitySettings), "sensitivity")
     registry = Registry(Home.open())
     origin = registry.get(asked.run)
     steps = [step for step in registry.steps(asked.run) if step.model_sha256 and not step.report.get("int8_aware")]

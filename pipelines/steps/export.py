@@ -9,6 +9,7 @@ import pydantic
 
 from exports.formats import FORMATS, format_named
 from exports.ranges import Ranges
+from exports.statistics import wilson
 from pipelines.data import Dataset
 from pipelines.settings import Settings, setting
 from pipelines.steps.step import Artifact, Result, State, Step, Surroundings
@@ -86,7 +87,7 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
         int8_aware=state.int8_aware,
     )
     rows: list[dict[str, Any]] = []
-    warnings: list[str] = []
+    warnings = _guesswork(parent_logits, labels, len(data.classes))
     for failure in written.failures:
         rows.append({"format": failure.format, "passed": False, "error": failure.cause})
         warnings.append(f"{failure.format} could not be written: {failure.cause}")
@@ -122,6 +123,17 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
     return Result(
         state, {"artifacts": rows}, {"passed": float(sum(bool(row["passed"]) for row in rows))}, tuple(warnings)
     )
+
+
+def _guesswork(logits: np.ndarray, labels: np.ndarray, classes: int) -> list[str]:
+    """A warning when the model is no better than chance: a file that equals it passes its gate all the same."""
+    correct = int((logits.argmax(1) == labels).sum())
+    if wilson(correct, len(labels))[0] > 1 / classes:
+        return []
+    return [
+        f"the model is right on {correct} of {len(labels)} validation images, which chance among {classes} classes may "
+        "reach: its files pass because they equal it, not because it is good; train it longer"
+    ]
 
 
 def calibration_images(data: Dataset, count: int, seed: int, even: bool = True) -> np.ndarray:

@@ -52,6 +52,11 @@ def test_three_clicks_give_an_int8_file_that_reaches_the_accuracy_shown(
             f"\nfirst file: {seconds:.1f} s, {clicks} clicks, {size:,} bytes, top-1 {top1:.4f} on {count} images"
         )
     assert f"{100 * top1:.1f}" == shown.group(1)
+    page.goto(f"{studio.url}/export")
+    page.get_by_text("What int8 costs, layer by layer").first.click()
+    page.get_by_role("button", name="Find the layers", exact=True).click()
+    expect(page.get_by_text("All its rounding together")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("No fault")).to_be_visible()
     assert top1 > 0.9
     (run,) = studio.registry().list()
     assert run.state == "done"

@@ -1,0 +1,33 @@
+"""Flags made from a settings class: one per field, with its help, default, unit and choices."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.settings import Settings, fields_of
+
+
+def settings_arguments(parser: argparse.ArgumentParser, settings: type[Settings], *, skip: Sequence[str] = ()) -> None:
+    """Adds a flag for every field but those of `skip`; numbers in a list are given one after the other."""
+    for field in fields_of(settings):
+        if field.name in skip:
+            continue
+        unit = f" {field.unit}" if field.unit else ""
+        default = "" if field.default is None else f" (default {_plain(field.default)}{unit})"
+        text, flag = f"{field.help}{default}".replace("%", "%%"), f"--{field.name.replace('_', '-')}"
+        if field.type is tuple:
+            parser.add_argument(flag, type=int, nargs="+", help=text)
+        else:
+            parser.add_argument(flag, type=field.type, choices=field.choices or None, help=text)
+
+
+def settings_given(asked: argparse.Namespace, settings: type[Settings], *, skip: Sequence[str] = ()) -> dict[str, Any]:
+    """The values that were given, by field."""
+    names = [field.name for field in fields_of(settings) if field.name not in skip]
+    return {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
+
+
+def _plain(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else repr(value)
