@@ -16,7 +16,7 @@ from exports.keras_import import Imported, import_model
 from exports.latency import LatencyReport, LatencyRow, machine, measure
 from exports.localise import localise
 from exports.model_file import is_int8_aware, load_model, save_model
-from exports.ranges import Ranges
+from exports.rounding import Rounding
 from exports.run_file import KERNELS, predict
 from exports.statistics import McNemar, mcnemar, paired_difference, wilson
 from exports.tflite_file import WeightFacts, weight_facts
@@ -44,7 +44,7 @@ __all__ = [
     "Limits",
     "McNemar",
     "OutputSpec",
-    "Ranges",
+    "Rounding",
     "Trial",
     "WeightFacts",
     "Written",

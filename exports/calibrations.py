@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from exports.isolated import MEMORY_BYTES, run_isolated
-from exports.ranges import Ranges
+from exports.rounding import Rounding
 
 TIMEOUT_S = 3600.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One calibration: places among the images that were given, and how ranges follow from them."""
+    """One calibration: places among the images that were given, and how int8 follows from them."""
 
     places: tuple[int, ...]
-    ranges: Ranges
+    rounding: Rounding
 
 
 def try_calibrations(
@@ -49,7 +49,7 @@ def try_calibrations(
             np.save(folder / f"{name}.npy", array)
         job = {
             "action": "calibrations", "model_path": str(Path(model_path).resolve()), "folder": str(folder),
-            "trials": [{"places": list(one.places), "ranges": one.ranges.as_dict()} for one in trials],
+            "trials": [{"places": list(one.places), "rounding": one.rounding.as_dict()} for one in trials],
         }  # fmt: skip
         ended = run_isolated(job, timeout_s=timeout_s, memory_bytes=memory_bytes)
     stages = [one for one in ended.reports if one["stage"] == "float"]
@@ -73,7 +73,7 @@ def calibrations_here(job: dict[str, Any], report: Callable[..., None]) -> None:
     wanted = _logits(tflite.convert(source, "tflite_float32"), images)
     report("float", top1=float((wanted.argmax(1) == labels).mean()))
     for trial in job["trials"]:
-        tried = replace(source, calibration=pool[trial["places"]], ranges=Ranges(**trial["ranges"]))
+        tried = replace(source, calibration=pool[trial["places"]], rounding=Rounding.from_dict(trial["rounding"]))
         tried.__dict__["model"], tried.__dict__["deployed"] = source.model, source.deployed  # loaded once
         try:
             content = tflite.convert(tried, "tflite_int8")

@@ -71,6 +71,14 @@ FORMATS: dict[str, Format] = {
             integer=True,
         ),
         Format(
+            "tflite_mixed",
+            "TFLite int8, some layers float",
+            "When a few layers cost int8 its accuracy: these stay float32, with a conversion on each side; needs a "
+            "device with float arithmetic, and the Edge TPU refuses it.",
+            ".tflite",
+            "tflite",
+        ),
+        Format(
             "tflite_int16x8",
             "TFLite int16 activations",
             "When int8 costs too much accuracy: 16-bit activations, 8-bit weights; XNNPACK has no kernels for it "

@@ -19,7 +19,7 @@ import numpy as np
 
 from exports.ranges import some_of
 from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, layer_of, parse, tensor_name
-from exports.tflite_rounding import Editor, Pair, kernels_of, operators_of, pairs_of, range_of
+from exports.tflite_rounding import Editor, Pair, kernels_of, open_fast, open_whole, operators_of, pairs_of, range_of
 
 SAME = 1e-6  # of the logits' own size: no image is told from another
 MOST_OPERATORS = 48  # whose cost at the logits is found by running files; the rest have less noise of their own
@@ -230,7 +230,7 @@ class _Seen:
 
     def run(self, float_file: bytes, int8_file: bytes, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The logits of both files for the images."""
-        net, net8 = _open(float_file, whole=True), _open(int8_file, whole=True)
+        net, net8 = open_whole(float_file), open_whole(int8_file)
         scale, zero, low, high = self.image_range
         answer, answer8 = int(self.main.outputs[0]), int(self.main8.outputs[0])
         out = range_of(self.rounded, answer8)
@@ -289,21 +289,8 @@ def _known(given: tuple[float, int, int, int] | None) -> tuple[float, int, int, 
     return given
 
 
-def _open(content: bytes, *, whole: bool = False) -> Any:
-    """An interpreter for the bytes; `whole` keeps every tensor, which needs kernels that fold nothing away."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if whole else OpResolverType.BUILTIN
-    net = Interpreter(
-        model_content=content, num_threads=1, experimental_op_resolver_type=kernels,
-        experimental_preserve_all_tensors=whole,
-    )  # fmt: skip
-    net.allocate_tensors()
-    return net
-
-
 def _cost(content: bytes, images: np.ndarray, logits: np.ndarray) -> float:
-    net = _open(content)
+    net = open_fast(content)
     image, answer = net.get_input_details()[0]["index"], net.get_output_details()[0]["index"]
     given = []
     for one in images:

@@ -1,87 +1,33 @@
-"""Int8 ranges that are not simply the least and greatest value seen: by percentile, or with the least squared error.
+"""Int8 ranges that are not simply the least and greatest value seen, written into a calibrated flatbuffer.
 
-The converter's own calibration takes extremes, so a single odd pixel can cost a tensor half of its steps. Here its
-calibrated flatbuffer is read, every activation is looked at once more over the same images, and narrower ranges are
-written into it before the converter rounds.
-
-Source: percentiles and entropy are TensorRT's and ONNX Runtime's choices; the least squared error is that of Choukroun
-et al., arXiv:1902.06822, section 3, for tensors as a whole and with both ends drawn in by one factor.
+The converter's own calibration takes extremes, so a single odd pixel can cost a tensor half of its steps. Here every
+activation is looked at once more over the same images, and narrower ranges are set before the converter rounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from exports.rounding import Rounding
 from exports.tflite_file import pack, parse
+from exports.tflite_rounding import open_whole
 
-RANGES = ("min_max", "percentile", "mse")
 SAMPLE = 512  # values kept of each tensor and image
-STEPS = 255
-FACTORS = np.linspace(0.25, 1.0, 76)
 
 
-@dataclass(frozen=True)
-class Ranges:
-    """How int8 ranges follow from the values seen. `percentile` counts for that choice alone, in percent."""
-
-    kind: Literal["min_max", "percentile", "mse"] = "min_max"
-    percentile: float = 99.99
-
-    def __post_init__(self) -> None:
-        if self.kind not in RANGES:
-            raise ValueError(f"ranges {self.kind!r} are not known; choose one of {', '.join(RANGES)}")
-        if not 90 <= self.percentile <= 100:
-            raise ValueError(f"percentile = {self.percentile:g}: give 90 to 100; 99.9 to 99.999 are usual")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-    def of(self, values: np.ndarray) -> tuple[float, float]:
-        """The range `(low, high)` for a sample of a tensor's values; it always holds 0, which must be exact."""
-        low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-        if self.kind == "percentile":
-            ends = np.percentile(values, [100 - self.percentile, self.percentile])
-            return min(float(ends[0]), 0.0), max(float(ends[1]), 0.0)
-        if self.kind == "mse" and high > low:
-            errors = [_squared_error(values, factor * low, factor * high) for factor in FACTORS]
-            factor = float(FACTORS[int(np.argmin(errors))])
-            return factor * low, factor * high
-        return low, high
-
-
-MIN_MAX = Ranges()
-
-
-def _squared_error(values: np.ndarray, low: float, high: float) -> float:
-    scale = (high - low) / STEPS
-    zero = np.rint(-low / scale)
-    steps = np.clip(np.rint(values / scale) + zero, 0, STEPS)
-    return float(np.mean(((steps - zero) * scale - values) ** 2))
-
-
-def with_ranges(calibrated: bytes, batches: Sequence[np.ndarray], ranges: Ranges) -> bytes:
+def with_ranges(calibrated: bytes, batches: Sequence[np.ndarray], rounding: Rounding) -> bytes:
     """The calibrated flatbuffer with other ranges for its activations; `batches` are the calibration images.
 
     The image keeps its range: 0 to 255 is exact there.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
     file = parse(calibrated)
     main = file.model.subgraphs[0]
     images = {int(index) for index in main.inputs}
     asked = [index for index, one in enumerate(main.tensors) if index not in images and _has_range(one)]
-    net = Interpreter(
-        model_content=calibrated,
-        num_threads=1,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        experimental_preserve_all_tensors=True,
-    )
-    net.allocate_tensors()
+    net = open_whole(calibrated)
     seen: dict[int, list[np.ndarray]] = {index: [] for index in asked}
     draw = np.random.default_rng(0)
     for batch in batches:
@@ -90,7 +36,7 @@ def with_ranges(calibrated: bytes, batches: Sequence[np.ndarray], ranges: Ranges
         for index in asked:
             seen[index].append(some_of(net.get_tensor(index), SAMPLE, draw))
     for index in asked:
-        low, high = ranges.of(np.concatenate(seen[index]).astype(np.float64))
+        low, high = rounding.range_of(np.concatenate(seen[index]).astype(np.float64))
         if high > low:
             main.tensors[index].quantization.min, main.tensors[index].quantization.max = [low], [high]
     return pack(file)

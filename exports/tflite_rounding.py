@@ -87,6 +87,27 @@ def kernels_of(
     return kernel, raw * scales.reshape(sides if len(scales) > 1 else [1] * raw.ndim), len(scales)
 
 
+def open_fast(content: bytes) -> Any:
+    """An interpreter for the bytes, one thread, XNNPACK."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    net = Interpreter(model_content=content, num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN)
+    net.allocate_tensors()
+    return net
+
+
+def open_whole(content: bytes) -> Any:
+    """An interpreter that keeps every tensor, with kernels that fold nothing away."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    net = Interpreter(
+        model_content=content, num_threads=1, experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )  # fmt: skip
+    net.allocate_tensors()
+    return net
+
+
 class Editor:
     """Float files with a piece of the int8 file's rounding in them; the tables are as before after each."""
 

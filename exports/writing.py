@@ -31,7 +31,7 @@ from exports.contract import (
 from exports.formats import FORMATS, format_named
 from exports.isolated import MEMORY_BYTES, TIMEOUT_S, run_isolated
 from exports.model_file import is_int8_aware
-from exports.ranges import MIN_MAX, Ranges
+from exports.rounding import PLAIN, Rounding
 from exports.run_file import KERAS_KERNELS, ONNX_KERNELS, open_runner
 from exports.tflite_file import TensorFacts, TfliteFacts, read_facts
 from exports.writers import WRITERS
@@ -111,8 +111,9 @@ class Written:
 
 def write(
     model_path: Path | str, format_id: str, out_dir: Path | str, *, name: str, labels: Sequence[str],
-    calibration: np.ndarray | None = None, resize: str = "bilinear antialias", channel_order: str | None = None,
-    int8_aware: bool | None = None, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES,
+    calibration: np.ndarray | None = None, rounding: Rounding = PLAIN, resize: str = "bilinear antialias",
+    channel_order: str | None = None, int8_aware: bool | None = None, timeout_s: float = TIMEOUT_S,
+    memory_bytes: int = MEMORY_BYTES,
 ) -> Artifact:
     """Write one format; see `write_many`.
 
@@ -121,8 +122,9 @@ def write(
         ExportFailed: the conversion failed, crashed or ran into a limit.
     """
     written = write_many(
-        model_path, [format_id], out_dir, name=name, labels=labels, calibration=calibration, resize=resize,
-        channel_order=channel_order, int8_aware=int8_aware, timeout_s=timeout_s, memory_bytes=memory_bytes,
+        model_path, [format_id], out_dir, name=name, labels=labels, calibration=calibration, rounding=rounding,
+        resize=resize, channel_order=channel_order, int8_aware=int8_aware, timeout_s=timeout_s,
+        memory_bytes=memory_bytes,
     )
     for failure in written.failures:
         raise (ValueError if failure.by_person else ExportFailed)(f"{failure.format}: {failure.cause}")
@@ -131,14 +133,14 @@ def write(
 
 def write_many(
     model_path: Path | str, format_ids: Sequence[str], out_dir: Path | str, *, name: str, labels: Sequence[str],
-    calibration: np.ndarray | None = None, ranges: Ranges = MIN_MAX, resize: str = "bilinear antialias",
+    calibration: np.ndarray | None = None, rounding: Rounding = PLAIN, resize: str = "bilinear antialias",
     channel_order: str | None = None, int8_aware: bool | None = None, timeout_s: float = TIMEOUT_S,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Written:
     """Write the model stored at `model_path` as `<name>_<format>.<suffix>` into `out_dir`, one file per format.
 
     `calibration` are uint8 images `(n, height, width, channels)` from training or validation images, never test ones;
-    `ranges` says how the ranges of `tflite_int8`, `tflite_uint8` and `edgetpu` follow from them.
+    `rounding` says how `tflite_int8`, `tflite_uint8` and `edgetpu` follow from them.
     A `bundle` holds the other TFLite and ONNX files asked for, or the int8 file when there is no other.
     `int8_aware` is known from the file's suffix; a contradicting value is an error. `timeout_s` is per child.
 
@@ -159,7 +161,7 @@ def write_many(
     done: dict[str, Artifact] = {}
     failed: dict[str, Failure] = {}
     job = {"action": "write", "model_path": str(model_path), "out_dir": str(out_dir), "name": name,
-           "labels": list(labels), "resize": resize, "channel_order": channel_order, "ranges": ranges.as_dict()}
+           "labels": list(labels), "resize": resize, "channel_order": channel_order, "rounding": rounding.as_dict()}
     with tempfile.TemporaryDirectory(prefix=".calibration-", dir=out_dir) as scratch:
         if calibration is not None:
             np.save(Path(scratch) / "images.npy", calibration)
@@ -232,7 +234,7 @@ def _artifact(path: Path, contract: Contract, notes: tuple[str, ...]) -> Artifac
 def write_here(job: dict[str, Any], report: Any) -> None:
     """The child's part: write each format, run it once, describe it, and report."""
     calibration = np.load(job["calibration"]) if "calibration" in job else None
-    source = Source(Path(job["model_path"]), calibration, Ranges(**job["ranges"]))
+    source = Source(Path(job["model_path"]), calibration, Rounding.from_dict(job["rounding"]))
     for format_id in job["formats"]:
         report("started", format=format_id)
         suffix = source.model_path.suffix if format_id == "keras" else FORMATS[format_id].suffix

@@ -16,9 +16,10 @@ from typing import Any, Literal
 import numpy as np
 import pydantic
 
-from exports import Ranges, Trial, try_calibrations
-from exports.ranges import RANGES
+from exports import Rounding, Trial, try_calibrations
+from exports.rounding import RANGES
 from exports.statistics import mean_interval
+from pipelines.further import last_float_model
 from pipelines.runs import Registry
 from pipelines.settings import Settings, setting
 from pipelines.steps.export import calibration_places
@@ -57,11 +58,8 @@ def calibration_lab(registry: Registry, run: str, settings: CalibrationSettings)
     from pipelines.execute import open_data
     from pipelines.recipes import Recipe
 
-    origin = registry.get(run)
-    steps = [one for one in registry.steps(run) if one.model_sha256 and not one.report.get("int8_aware")]
-    if not steps:
-        raise ValueError(f"run {run} has no trained float model; only such a one is calibrated")
-    data = open_data(Recipe.of(origin.recipe), registry.home)
+    step = last_float_model(registry, run)
+    data = open_data(Recipe.of(registry.get(run).recipe), registry.home)
     train, validation = data.splits["train"], data.splits["validation"]
     sizes = sorted({min(one, len(train.labels)) for one in settings.sizes})
     kinds = [(size, "min_max") for size in sizes] + [(sizes[-1], kind) for kind in RANGES if kind != "min_max"]
@@ -73,13 +71,13 @@ def calibration_lab(registry: Registry, run: str, settings: CalibrationSettings)
     }
     used = np.unique(np.concatenate(list(drawn.values())))
     trials = [
-        Trial(tuple(np.searchsorted(used, drawn[size, seed]).tolist()), Ranges(kind, settings.percentile))  # type: ignore[arg-type]
+        Trial(tuple(np.searchsorted(used, drawn[size, seed]).tolist()), Rounding(kind, settings.percentile))  # type: ignore[arg-type]
         for size, kind, seed in plan
     ]
     count = min(settings.images, len(validation.labels))
     with tempfile.TemporaryDirectory(prefix="litesmith-lab-") as folder:
         model = Path(folder) / "model.keras"
-        shutil.copyfile(registry.home.store.path_of(str(steps[-1].model_sha256)), model)
+        shutil.copyfile(registry.home.store.path_of(str(step.model_sha256)), model)
         found = try_calibrations(
             model, np.asarray(train.images[used]), trials, np.asarray(validation.images[:count]),
             np.asarray(validation.labels[:count]),
@@ -91,7 +89,7 @@ def calibration_lab(registry: Registry, run: str, settings: CalibrationSettings)
     summary = [_summary(rows, size, kind, sizes[-1]) for size, kind in kinds]
     return {
         "run": run,
-        "step": steps[-1].index + 1,
+        "step": step.index + 1,
         "validation_images": count,
         "float_top1": found["float_top1"],
         **settings.model_dump(include={"repeats", "draw", "margin", "noise_times", "percentile"}),

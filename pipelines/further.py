@@ -6,8 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.recipes import Recipe
-from pipelines.runs import Registry
+from pipelines.runs import Registry, StepRecord
 from pipelines.steps.export import INT8_AWARE_FORMATS
+
+
+def last_float_model(registry: Registry, run: str) -> StepRecord:
+    """The last step of `run` that left a float model. Raises: ValueError when the run is unknown or has none."""
+    registry.get(run)
+    steps = [step for step in registry.steps(run) if step.model_sha256 and not step.report.get("int8_aware")]
+    if not steps:
+        raise ValueError(f"run {run} has no trained float model")
+    return steps[-1]
 
 
 def export_recipe(

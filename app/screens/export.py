@@ -15,6 +15,7 @@ from app.comparison import finished_runs
 from app.guard import guarded
 from app.noise_view import noise_view
 from app.progress import draw_error, draw_progress, follow
+from app.remedies_view import remedies_view
 from app.result import download, gate_table, int8_file, judged
 from app.twin import line, on_the_command_line
 from app.workspace import file_name, read_role, registry, short
@@ -24,6 +25,7 @@ from pipelines.further import export_recipe
 from pipelines.jobs import LocalExecutor
 from pipelines.runs import ArtifactRecord, EvaluationRecord, Run
 
+FOUND_ELSEWHERE = ("tflite_mixed",)  # it needs layers named, which is what the remedies are for
 INT8 = ("tflite_int8", "tflite_uint8")  # with ranges that a float twin can be held against
 
 
@@ -52,7 +54,12 @@ def bundle(item: ArtifactRecord) -> bytes:
 
 def queue(run: Run, formats: list[str], settings: dict[str, Any] | None = None) -> None:
     with guarded("queueing the export"):
-        recipe = export_recipe(registry(), run.id, formats, settings=settings)
+        start(run, export_recipe(registry(), run.id, formats, settings=settings))
+
+
+def start(run: Run, recipe: dict[str, Any]) -> None:
+    """Queues a recipe that goes on from `run`, and follows it here."""
+    with guarded("queueing"):
         new = registry().create(recipe, name=recipe["name"], seed=run.seed, parent=run.id, group=run.group)
         LocalExecutor(registry().home).submit(new)
         st.session_state["export.following"] = new
@@ -145,7 +152,7 @@ def show(run: Run) -> None:
     files = [item for one in family(run) for item in registry().artifacts(one.id)]
     scores = judged(files)
     newest = {item.format: item for item in sorted(files, key=lambda item: (bool(item.passed), item.created))}
-    missing = [name for name in FORMATS if name not in newest]
+    missing = [name for name in FORMATS if name not in newest and name not in FOUND_ELSEWHERE]
     st.subheader("Written", anchor=False)
     if not newest:
         st.info("No files yet. Choose formats below.", icon=":material/inbox:")
@@ -178,6 +185,7 @@ def show(run: Run) -> None:
     )
     if any(step.model_sha256 and not step.report.get("int8_aware") for step in registry().steps(run.id)):
         calibration_view(run.id, f"export.calibration.{run.id}", partial(queue, run, ["tflite_int8"]))
+        remedies_view(registry(), run.id, f"export.remedies.{run.id}", partial(start, run))
     on_the_command_line(
         line("export", run.id, *[word for name in picked or ["tflite_int8"] for word in ("--format", name)])
     )

@@ -19,6 +19,7 @@ WRITERS: dict[str, Writer] = {
     "tflite_dynamic": tflite.write,
     "tflite_int8": tflite.write,
     "tflite_uint8": tflite.write,
+    "tflite_mixed": tflite.write,
     "tflite_int16x8": tflite.write,
     "edgetpu": edgetpu.write,
     "onnx_float32": onnx.write,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exports.model_file import is_int8_aware, load_model
-from exports.ranges import MIN_MAX, Ranges
+from exports.rounding import PLAIN, Rounding
 
 if TYPE_CHECKING:
     from zoo.keras import keras
@@ -30,7 +30,7 @@ class Source:
 
     model_path: Path
     calibration: np.ndarray | None
-    ranges: Ranges = MIN_MAX
+    rounding: Rounding = PLAIN
 
     @property
     def int8_aware(self) -> bool:

@@ -1,14 +1,19 @@
-"""The TFLite files: float32, float16, dynamic range, int8, uint8 and int16 activations.
+"""The TFLite files: float32, float16, dynamic range, int8, uint8, int8 with float layers, int16 activations.
 
 Source: TensorFlow's post-training quantisation guide; Jacob et al., arXiv:1712.05877, for the integer scheme.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exports.bias_correction import corrected
 from exports.ranges import with_ranges
+from exports.rounding import PLAIN
+from exports.tflite_file import layer_of, parse, tensor_name
 from exports.writers.source import Source
 
 if TYPE_CHECKING:
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
 
 FLOAT = {"tflite_float32", "tflite_float16", "tflite_dynamic"}
 INT8_AWARE = {"tflite_int8", "tflite_uint8"}
-RANGED = {"tflite_int8", "tflite_uint8", "edgetpu"}
+ROUNDED = {"tflite_int8", "tflite_uint8", "tflite_mixed"}
 
 
 def write(source: Source, format_id: str, path: Path) -> list[str]:
@@ -61,9 +66,13 @@ def _convert_after_training(source: Source, format_id: str, edgetpu: bool) -> by
             else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
         ]
     converter._experimental_disable_per_channel_quantization_for_dense_layers = edgetpu
-    if format_id not in RANGED or source.ranges.kind == "min_max":
+    if format_id not in ROUNDED or (source.rounding == PLAIN and format_id != "tflite_mixed"):
         return converter.convert()
-    return _rounded(converter, source, integer, edgetpu)
+    content = _rounded(converter, source, integer, edgetpu)
+    if source.rounding.correct_bias and format_id != "tflite_mixed":
+        plain = _converter(source.raw_pixels(deployed=not edgetpu)).convert()
+        content = corrected(plain, content, source.calibration_batches())
+    return content
 
 
 def _rounded(converter: Any, source: Source, integer: Any, edgetpu: bool) -> bytes:
@@ -71,13 +80,36 @@ def _rounded(converter: Any, source: Source, integer: Any, edgetpu: bool) -> byt
     from tensorflow.lite.python.convert import mlir_quantize
 
     converter._experimental_calibrate_only = True
-    calibrated = with_ranges(converter.convert(), source.calibration_batches(), source.ranges)
+    calibrated = converter.convert()
+    if source.rounding.ranges != "min_max":
+        calibrated = with_ranges(calibrated, source.calibration_batches(), source.rounding)
     return mlir_quantize(
         calibrated,
         input_data_type=integer,
         output_data_type=integer,
         disable_per_channel_for_dense_layers=edgetpu,
+        denylisted_nodes=kept_nodes(calibrated, source.rounding.keep) or None,
     )
+
+
+def kept_nodes(calibrated: bytes, patterns: Sequence[str]) -> set[str]:
+    """Names of the tensors that operators of the layers fitting a pattern put out.
+
+    Raises: ValueError for a pattern that no layer fits.
+    """
+    file = parse(calibrated)
+    main = file.model.subgraphs[0]
+    names = [tensor_name(main.tensors[int(one.outputs[0])]) for one in main.operators]
+    last = {int(index) for index in main.outputs}
+    layers = {
+        name: "logits" if int(one.outputs[0]) in last else layer_of(name)
+        for name, one in zip(names, main.operators, strict=True)
+    }
+    for pattern in patterns:
+        if not any(fnmatch(layer, pattern) for layer in layers.values()):
+            shown = ", ".join(list(dict.fromkeys(layers.values()))[:5])
+            raise ValueError(f"keep = {pattern!r} fits no layer of the file; its layers are {shown}, ...")
+    return {name for name, layer in layers.items() if any(fnmatch(layer, pattern) for pattern in patterns)}
 
 
 def _convert_int8_aware(source: Source, format_id: str, edgetpu: bool) -> bytes:

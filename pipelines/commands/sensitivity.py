@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.commands.command import Command, table
 from pipelines.commands.settings_arguments import settings_arguments, settings_given
+from pipelines.further import last_float_model
 from pipelines.removal.sensitivity import SensitivitySettings, sensitivity
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
@@ -22,18 +23,16 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     settings = make(SensitivitySettings, settings_given(asked, SensitivitySettings), "sensitivity")
     registry = Registry(Home.open())
     origin = registry.get(asked.run)
-    steps = [step for step in registry.steps(asked.run) if step.model_sha256 and not step.report.get("int8_aware")]
-    if not steps:
-        raise ValueError(f"run {asked.run} has no trained float model; channels can be removed from such a one only")
+    step = last_float_model(registry, asked.run)
     from pipelines.execute import load_stored_model, open_data
     from pipelines.recipes import Recipe
     from pipelines.training import session
 
     data = open_data(Recipe.of(origin.recipe), registry.home)
     session.open_session(origin.seed)
-    model = load_stored_model(registry.home, str(steps[-1].model_sha256))
+    model = load_stored_model(registry.home, str(step.model_sha256))
     found = sensitivity(model, data, settings, seed=origin.seed, progress=_say)
-    return {"run": asked.run, "step": steps[-1].index + 1, **found}
+    return {"run": asked.run, "step": step.index + 1, **found}
 
 
 def _say(done: int, points: int, layers: str) -> None:

@@ -15,10 +15,11 @@ def settings_arguments(parser: argparse.ArgumentParser, settings: type[Settings]
         if field.name in skip:
             continue
         unit = f" {field.unit}" if field.unit else ""
-        default = "" if field.default is None else f" (default {_plain(field.default)}{unit})"
+        default = "" if field.default in (None, ()) else f" (default {_plain(field.default)}{unit})"
         text, flag = f"{field.help}{default}".replace("%", "%%"), f"--{field.name.replace('_', '-')}"
         if field.type is tuple:
-            parser.add_argument(flag, type=int, nargs="+", help=text)
+            kind = type(field.default[0]) if field.default else str
+            parser.add_argument(flag, type=kind, nargs="+", help=text)
         else:
             parser.add_argument(flag, type=field.type, choices=field.choices or None, help=text)
 

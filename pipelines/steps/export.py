@@ -8,7 +8,7 @@ import numpy as np
 import pydantic
 
 from exports.formats import FORMATS, format_named
-from exports.ranges import Ranges
+from exports.rounding import Rounding
 from exports.statistics import wilson
 from pipelines.data import Dataset
 from pipelines.settings import Settings, setting
@@ -40,11 +40,35 @@ class ExportSettings(Settings):
     percentile: float = setting(
         99.99, ge=90, le=100, unit="%", help="With ranges percentile: the share of values that the range must hold"
     )
+    correct_bias: bool = setting(
+        False, help="Moves the biases of the int8 file so that every channel has the mean of the float file's"
+    )
+    keep_float: str = setting(
+        "", help="With tflite_mixed: layers that stay float, names with * and ?, separated by commas: stem_*, logits"
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _mixed_says_what_stays(self) -> ExportSettings:
+        if ("tflite_mixed" in self.formats) != bool(self.kept):
+            raise ValueError(
+                f"keep_float = {self.keep_float!r} and tflite_mixed belong together: name the layers that stay float"
+            )
+        return self
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The patterns of `keep_float`."""
+        return tuple(part.strip() for part in self.keep_float.split(",") if part.strip())
 
     @property
     def even(self) -> bool:
         """Whether every class gives as many calibration images."""
         return self.calibration_draw == "even"
+
+    @property
+    def rounding(self) -> Rounding:
+        """How int8 follows from those images."""
+        return Rounding(self.ranges, self.percentile, self.correct_bias, self.kept)
 
     def seed(self, of_run: int) -> int:
         """The seed that draws the calibration images."""
@@ -81,7 +105,7 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
         name=f"{around.step_index:02d}_{state.made_by.replace(':', '_')}",
         labels=data.classes,
         calibration=calibration_images(data, settings.calibration_images, settings.seed(around.seed), settings.even),
-        ranges=Ranges(settings.ranges, settings.percentile),
+        rounding=settings.rounding,
         resize=data.resize.partition(",")[0],  # the kernel; that it stretches is said in the data notes
         channel_order="grey" if data.channels == 1 else "RGB",
         int8_aware=state.int8_aware,

@@ -7,6 +7,7 @@ import time
 from app.calibration_view import best_of, by_size
 from app.colours import LIGHT
 from app.noise_view import costs, growth
+from app.remedies_view import accuracy_over_bytes
 from pipelines.runs import Home, Registry
 from tests.app.pages import complaints, field, screen
 
@@ -42,6 +43,13 @@ def test_sizes_have_their_intervals_and_the_best_is_the_largest_with_the_least_n
     assert list(line.x) == ["8", "100"]
     assert [round(value, 6) for value in line.error_y.arrayminus] == [0.05, 0.01]
     assert best_of({"summary": SIZES, "best_ranges": "mse"}) == {"calibration_images": 100, "ranges": "mse"}
+
+
+def test_each_tried_file_is_a_point_with_its_interval() -> None:
+    row = {"title": "plain int8", "bytes": 2000, "top1": 0.9, "low": 0.85, "high": 0.93}
+    (point,) = accuracy_over_bytes([row], {"top1": 0.95}, LIGHT).data
+    assert (list(point.x), list(point.y)) == ([2.0], [0.9])
+    assert [round(one, 6) for one in point.error_y.array] == [0.03]
 
 
 def test_the_page_tries_calibrations_queues_the_best_and_says_what_cannot_be(home_with_run) -> None:

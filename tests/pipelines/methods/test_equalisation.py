@@ -20,19 +20,23 @@ from zoo.plans import Plan
 NORM, READER = "norm1", "conv2"
 
 
-@pytest.fixture(scope="module")
-def uneven(small_digits):
-    """A trained network; two channels of one layer were made 64 times as large, and what reads them as much smaller."""
+def planted(data, *, channels: int = 2, factor: float = 64.0):
+    """A trained network; some channels of one layer were made much larger, and what reads them as much smaller."""
     session.open_session(0)
     model = unpadded()
-    fit(model, small_digits, Fitting(epochs=12, batch=32, learning_rate=5e-3, shift=0.0), QuietWatch(), seed=0)
+    fit(model, data, Fitting(epochs=12, batch=32, learning_rate=5e-3, shift=0.0), QuietWatch(), seed=0)
     plan = Plan.of(model)
-    factor = np.where(np.arange(plan.calls[NORM].channels) < 2, 64.0, 1.0).astype(np.float32)
+    factors = np.where(np.arange(plan.calls[NORM].channels) < channels, factor, 1.0).astype(np.float32)
     gamma, beta, *rest = plan.calls[NORM].weights
-    plan.calls[NORM] = replace(plan.calls[NORM], weights=(gamma * factor, beta * factor, *rest))
+    plan.calls[NORM] = replace(plan.calls[NORM], weights=(gamma * factors, beta * factors, *rest))
     (kernel,) = plan.calls[READER].weights
-    plan.calls[READER] = replace(plan.calls[READER], weights=(kernel / factor[:, None],))
+    plan.calls[READER] = replace(plan.calls[READER], weights=(kernel / factors[:, None],))
     return plan.build()
+
+
+@pytest.fixture(scope="module")
+def uneven(small_digits):
+    return planted(small_digits)
 
 
 def int8_of(model, data, folder) -> dict:

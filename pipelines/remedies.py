@@ -1,0 +1,247 @@
+"""What helps an int8 file: remedies tried on a run's model one by one and together, each as a real file, and measured.
+
+Accuracies are those on validation images, calibration images come from the training split; test images are left to
+`measure`. Times are taken in turn with the plain int8 file's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+
+from exports import Contract, Rounding, evaluate, localise, measure, paired_difference, write
+from pipelines.data import Dataset
+from pipelines.further import last_float_model
+from pipelines.jobs import alone_on_machine
+from pipelines.method import Context
+from pipelines.methods import METHODS
+from pipelines.recipes import Recipe
+from pipelines.runs import Registry
+from pipelines.settings import Settings, setting
+from pipelines.steps.export import calibration_images
+from pipelines.training.watch import QuietWatch
+
+Row = dict[str, Any]
+PLAIN_IMAGES = 200
+NOISE_IMAGES = 64
+ROUNDS = 8
+BASE = "none"
+WAIT_S = 600.0  # for a machine on which nothing else of ours computes
+
+
+class RemedySettings(Settings):
+    """On how many images remedies are judged, and how many layers may stay float."""
+
+    images: int = setting(2000, ge=10, le=100_000, unit="images", help="Validation images that judge, at most")
+    calibration_images: int = setting(400, ge=1, le=4096, unit="images", help="Training images that set the ranges")
+    keep: tuple[int, ...] = setting(
+        (1, 3), unit="layers", help="Also tried: so many of the costliest layers stay float"
+    )
+    only: tuple[str, ...] = setting((), help="Names of the remedies to try; empty: all")
+
+    @pydantic.field_validator("only")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [one.name for one in first_remedies(1)]
+        if unknown := [one for one in value if one not in names]:
+            raise ValueError(f"{', '.join(unknown)} is no remedy; there are {', '.join(names[1:])}")
+        return value
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One way to a file: what is done to the model first, how it is rounded, which format it becomes."""
+
+    name: str
+    title: str
+    equalise: dict[str, Any] | None = None
+    rounding: Rounding = field(default_factory=Rounding)
+    images: int = PLAIN_IMAGES
+    format: str = "tflite_int8"
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The steps of a recipe that takes the remedy, from the float model on."""
+        export: dict[str, Any] = {"formats": [self.format], "calibration_images": self.images}
+        given = self.rounding
+        if given.ranges != "min_max":
+            export["ranges"] = given.ranges
+        if given.correct_bias:
+            export["correct_bias"] = True
+        if given.keep:
+            export["keep_float"] = ", ".join(given.keep)
+        first = [{"quantise": {"method": "equalisation", **self.equalise}}] if self.equalise is not None else []
+        return [*first, {"export": export}, {"measure": {}}]
+
+
+def first_remedies(images: int) -> list[Remedy]:
+    """What is tried on every model; the first is the file without a remedy."""
+    mse, bias = Rounding("mse"), Rounding(correct_bias=True)
+    both = Rounding("mse", correct_bias=True)
+    return [
+        Remedy(BASE, "plain int8"),
+        Remedy("images", f"{images} calibration images", images=images),
+        Remedy("mse", "ranges of least squared error", rounding=mse, images=images),
+        Remedy("percentile", "ranges of 99.99 %", rounding=Rounding("percentile"), images=images),
+        Remedy("bias_correction", "corrected biases", rounding=bias, images=images),
+        Remedy("equalisation", "equalisation", equalise={}, images=images),
+        Remedy("equalisation_open", "equalisation, ReLU6 opened", equalise={"relu6": "open"}, images=images),
+        Remedy("together", "equalisation, least squared error, corrected biases", equalise={}, rounding=both,
+               images=images),
+        Remedy("ranges_and_biases", "least squared error, corrected biases", rounding=both, images=images),
+    ]  # fmt: skip
+
+
+def try_remedies(registry: Registry, run: str, settings: RemedySettings) -> dict[str, Any]:
+    """Tries every remedy on the last float model of `run`; the rows come in the order in which they were tried.
+
+    Raises: ValueError when the run has no float model.
+    """
+    from pipelines.execute import load_stored_model, open_data
+    from pipelines.training import session
+
+    step, origin = last_float_model(registry, run), registry.get(run)
+    data = open_data(Recipe.of(origin.recipe), registry.home)
+    session.open_session(origin.seed)
+    with tempfile.TemporaryDirectory(prefix="litesmith-remedies-") as folder:
+        alone = partial(alone_on_machine, registry.home, timeout_s=WAIT_S)
+        bench = _Bench(data, origin.seed, settings, Path(folder), alone)
+        shutil.copyfile(registry.home.store.path_of(str(step.model_sha256)), bench.model_path)
+        bench.model = load_stored_model(registry.home, str(step.model_sha256))
+        rows = list(bench.rows())
+        return {
+            "run": run,
+            "step": step.index + 1,
+            "validation_images": len(bench.labels),
+            "float": bench.float_row,
+            "drop_points": 100 * (bench.float_row["top1"] - rows[0]["top1"]),
+            "faults": bench.noise["faults"],
+            "rows": rows,
+        }
+
+
+class _Bench:
+    """Writes, judges and times one file after the other, each beside the float file and the plain int8 one."""
+
+    def __init__(
+        self, data: Dataset, seed: int, settings: RemedySettings, folder: Path,
+        alone: Callable[[], AbstractContextManager[None]],
+    ) -> None:  # fmt: skip
+        validation = data.splits["validation"]
+        count = min(settings.images, len(validation.labels))
+        self.data, self.seed, self.settings, self.folder, self.alone = data, seed, settings, folder, alone
+        self.images, self.labels = np.asarray(validation.images[:count]), np.asarray(validation.labels[:count])
+        self.model: Any = None
+        self.model_path = folder / "model.keras"
+        self.equalised: dict[str, Path] = {}
+        self.float_row: Row = {}
+        self.noise: dict[str, Any] = {"faults": [], "places": []}
+
+    def rows(self) -> Iterator[Row]:
+        plain = self._write(Remedy("float", "float32", format="tflite_float32"), self.model_path)
+        scored = evaluate(*plain, self.images, self.labels)
+        self.float_row = {"top1": scored.top1, "low": scored.interval[0], "high": scored.interval[1],
+                          "bytes": plain[0].stat().st_size}  # fmt: skip
+        self.right = scored.predictions == self.labels
+        base: tuple[Path, Contract] | None = None
+        wanted = self.settings.only
+        for remedy in first_remedies(self.settings.calibration_images):
+            if wanted and remedy.name not in (BASE, *wanted):
+                continue
+            try:
+                file = self._write(remedy, self._model_for(remedy))
+            except ValueError as error:
+                yield {"name": remedy.name, "title": remedy.title, "error": str(error)}
+                continue
+            base = base or file
+            yield self._judged(remedy, file, base)
+            if remedy.name == BASE:
+                images = self.images[:NOISE_IMAGES]
+                self.noise = localise(*plain, *file, images)
+        assert base is not None
+        for remedy in self._keeping():
+            yield self._judged(remedy, self._write(remedy, self.model_path), base)
+
+    def _keeping(self) -> list[Remedy]:
+        """The costliest layers left float, as many as the settings say; also all that belong to a named fault."""
+        worst = sorted(self.noise["places"], key=lambda one: -(one["cost"] or 0.0))
+        layers = list(dict.fromkeys(one["layer"] or "logits" for one in worst if one["cost"]))
+        found = []
+        for count in self.settings.keep:
+            kept = tuple(layers[:count])
+            rounding = Rounding("mse", keep=kept)
+            found.append(
+                Remedy(f"keep_{count}", f"{count} layer{'s' * (count > 1)} float, least squared error",
+                       rounding=rounding, images=self.settings.calibration_images, format="tflite_mixed")
+            )  # fmt: skip
+        return found if layers else []
+
+    def _model_for(self, remedy: Remedy) -> Path:
+        if remedy.equalise is None:
+            return self.model_path
+        from exports import save_model
+
+        key = str(sorted(remedy.equalise.items()))
+        if key not in self.equalised:
+            method = METHODS["equalisation"]
+            plan = method.settings(**remedy.equalise)
+            outcome = method.apply(self.model, plan, Context(self.data, self.seed, QuietWatch(self.folder)))
+            path = self.folder / f"equalised{len(self.equalised)}.keras"
+            save_model(outcome.model, path)
+            self.equalised[key] = path
+        return self.equalised[key]
+
+    def _write(self, remedy: Remedy, model: Path) -> tuple[Path, Contract]:
+        folder = self.folder / remedy.name
+        written = write(
+            model, remedy.format, folder, name=remedy.name, labels=self.data.classes, rounding=remedy.rounding,
+            calibration=calibration_images(self.data, remedy.images, self.seed),
+            channel_order="grey" if self.data.channels == 1 else "RGB",
+        )  # fmt: skip
+        return written.path, written.contract
+
+    def _judged(self, remedy: Remedy, file: tuple[Path, Contract], base: tuple[Path, Contract]) -> Row:
+        scored = evaluate(*file, self.images, self.labels)
+        difference, low, high = paired_difference(self.right, scored.predictions == self.labels)
+        row: Row = {
+            "name": remedy.name, "title": remedy.title, "top1": scored.top1, "low": scored.interval[0],
+            "high": scored.interval[1], "against_float": difference,
+            "against_float_low": low, "against_float_high": high,
+            "bytes": file[0].stat().st_size, "steps": remedy.steps(), "kept": list(remedy.rounding.keep),
+        }  # fmt: skip
+        if file != base:
+            with self.alone():
+                timed = measure([base, file], rounds=ROUNDS).rows[1]
+            row |= {"ratio": timed.ratio, "ratio_low": timed.ratio_interval[0], "ratio_high": timed.ratio_interval[1],
+                    "stable": timed.stable}  # fmt: skip
+        return row
+
+
+def regained(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], whole: float) -> float | None:
+    """The share of the plain int8 file's drop that a remedy takes back; None when there is no drop."""
+    drop = whole - rows[0]["top1"]
+    return None if drop <= 0 or "top1" not in row else (row["top1"] - rows[0]["top1"]) / drop
+
+
+def remedy_recipe(registry: Registry, document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The recipe that takes a tried remedy: from the same float model, with what it needs. Raises: ValueError."""
+    rows = {row["name"]: row for row in document["rows"] if "steps" in row}
+    if name not in rows:
+        raise ValueError(f"remedy {name!r} was not tried or failed; there are {', '.join(rows)}")
+    origin = registry.get(document["run"])
+    recipe = {key: value for key, value in origin.recipe.items() if key != "grid"}
+    recipe |= {
+        "name": f"{origin.name[:60]}: {rows[name]['title']}"[:120],
+        "start": f"run:{document['run']}/{document['step']}",
+        "model": {**recipe.get("model", {}), "weights": None, "classifier": False},
+        "steps": rows[name]["steps"],
+    }
+    return Recipe.of(recipe).as_dict()

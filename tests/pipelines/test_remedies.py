@@ -1,0 +1,83 @@
+"""A model whose int8 file loses accuracy for a planted reason: the remedies are tried, the right one regains it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from exports import save_model
+from pipelines.__main__ import main
+from pipelines.jobs import InlineExecutor
+from pipelines.recipes import Recipe
+from pipelines.remedies import RemedySettings, first_remedies, regained, remedy_recipe
+from pipelines.runs import Home, Registry
+from pipelines.start import record
+from tests.pipelines.methods.test_equalisation import planted
+
+PLAN = {
+    "name": "uneven",
+    "data": {"source": "digits", "resolution": 8},
+    "steps": [{"export": {"formats": ["tflite_float32"]}}],
+}
+
+
+@pytest.fixture(scope="module")
+def home(small_digits, tmp_path_factory):
+    """A home with a run that begins from a model of which eight of twelve channels were made 4,096 times as large."""
+    folder = tmp_path_factory.mktemp("uneven")
+    save_model(planted(small_digits, channels=8, factor=4096.0), folder / "uneven.keras")
+    opened = Home.open(folder / "home")
+    recipe = Recipe.of({**PLAN, "start": f"file:{folder / 'uneven.keras'}"})
+    run = record(Registry(opened), recipe, queue=False).runs[0]
+    assert InlineExecutor(opened).submit(run) == "done", Registry(opened).get(run).error
+    return opened
+
+
+def test_equalisation_regains_what_a_planted_scale_costs_and_can_be_taken(home, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("LITESMITH_HOME", str(home.folder))
+    only = ("--only", "mse", "equalisation", "--keep", "2")
+    assert main(["remedies", "r00001", *only, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in document["rows"]}
+    assert list(rows) == ["none", "mse", "equalisation", "keep_2"]
+    assert document["drop_points"] > 3, document
+    assert document["faults"][0]["cause"] == "wide_activation"
+    whole = document["float"]["top1"]
+    assert regained(rows["equalisation"], document["rows"], whole) >= 0.8
+    assert rows["keep_2"]["top1"] > rows["none"]["top1"]
+    assert rows["keep_2"]["bytes"] > rows["none"]["bytes"]
+    assert rows["equalisation"]["ratio"] == pytest.approx(1.0, abs=0.5)
+
+    recipe = Recipe.of(remedy_recipe(Registry(home), document, "equalisation"))
+    assert [step.step for step in recipe.steps] == ["quantise", "export", "measure"]
+    mixed = Recipe.of(remedy_recipe(Registry(home), document, "keep_2"))
+    for plan, format_id in ((recipe, "tflite_int8"), (mixed, "tflite_mixed")):
+        run = record(Registry(home), plan, queue=False).runs[0]
+        assert InlineExecutor(home).submit(run) == "done", Registry(home).get(run).error
+        (file,) = Registry(home).artifacts(run)
+        assert (file.format, file.passed) == (format_id, True), file.gate
+
+
+def test_what_cannot_be_tried_is_refused(home, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("LITESMITH_HOME", str(home.folder))
+    assert main(["remedies", "r00001", "--only", "prayer"]) == 2
+    assert "prayer is no remedy; there are images, mse" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="was not tried or failed"):
+        remedy_recipe(Registry(home), {"run": "r00001", "step": 1, "rows": []}, "mse")
+
+
+def test_every_remedy_is_a_recipe() -> None:
+    for remedy in first_remedies(50):
+        recipe = Recipe.of({"start": "run:r00001", "steps": remedy.steps()})
+        assert recipe.steps[-2].settings.rounding == remedy.rounding
+    names = [one.name for one in first_remedies(50)]
+    assert len(set(names)) == len(names)
+    assert RemedySettings().only == ()
+
+
+def test_share_regained() -> None:
+    rows = [{"top1": 0.9}, {"top1": 0.94}]
+    assert regained(rows[1], rows, 0.95) == pytest.approx(0.8)
+    assert regained(rows[1], rows, 0.9) is None
+    assert regained({"error": "no"}, rows, 0.95) is None
