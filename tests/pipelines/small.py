@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipelines.data import Dataset, open_dataset
 from pipelines.training.watch import QuietWatch
 
@@ -52,6 +54,26 @@ def unpadded(bias: bool = False) -> Any:
         x = layers.conv(x, channels, 3, name=f"conv{number}", padding="valid", bias=bias)
         x = layers.relu(layers.norm(x, name=f"norm{number}"), name=f"relu{number}")
     return keras.Model(image, layers.dense(layers.flatten(x, name="flatten"), 10, name="logits"))
+
+
+def planted(data: Dataset, *, channels: int = 2, factor: float = 64.0) -> Any:
+    """`unpadded`, trained; some channels of `conv1` were made much larger, and what reads them as much smaller."""
+    from pipelines.training import session
+    from pipelines.training.loop import fit
+    from pipelines.training.settings import Fitting
+    from zoo.plans import Plan
+
+    norm, reader = "norm1", "conv2"
+    session.open_session(0)
+    model = unpadded()
+    fit(model, data, Fitting(epochs=12, batch=32, learning_rate=5e-3, shift=0.0), QuietWatch(), seed=0)
+    plan = Plan.of(model)
+    factors = np.where(np.arange(plan.calls[norm].channels) < channels, factor, 1.0).astype(np.float32)
+    gamma, beta, *rest = plan.calls[norm].weights
+    plan.calls[norm] = dataclasses.replace(plan.calls[norm], weights=(gamma * factors, beta * factors, *rest))
+    (kernel,) = plan.calls[reader].weights
+    plan.calls[reader] = dataclasses.replace(plan.calls[reader], weights=(kernel / factors[:, None],))
+    return plan.build()
 
 
 def shaped(name: str, model: Any, data: Dataset, watch: Any = None, **values: Any) -> Any:

@@ -13,7 +13,7 @@ from pipelines.recipes import Recipe
 from pipelines.remedies import RemedySettings, first_remedies, regained, remedy_recipe
 from pipelines.runs import Home, Registry
 from pipelines.start import record
-from tests.pipelines.methods.test_equalisation import planted
+from tests.pipelines.small import planted
 
 PLAN = {
     "name": "uneven",

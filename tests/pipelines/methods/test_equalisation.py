@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from exports import localise, save_model, write_many
 from pipelines.methods import METHODS, Context
 from pipelines.steps.export import calibration_images
-from pipelines.training import session
-from pipelines.training.loop import fit, predictor
-from pipelines.training.settings import Fitting
+from pipelines.training.loop import predictor
 from pipelines.training.watch import QuietWatch
-from tests.pipelines.small import unpadded
-from zoo.plans import Plan
-
-NORM, READER = "norm1", "conv2"
-
-
-def planted(data, *, channels: int = 2, factor: float = 64.0):
-    """A trained network; some channels of one layer were made much larger, and what reads them as much smaller."""
-    session.open_session(0)
-    model = unpadded()
-    fit(model, data, Fitting(epochs=12, batch=32, learning_rate=5e-3, shift=0.0), QuietWatch(), seed=0)
-    plan = Plan.of(model)
-    factors = np.where(np.arange(plan.calls[NORM].channels) < channels, factor, 1.0).astype(np.float32)
-    gamma, beta, *rest = plan.calls[NORM].weights
-    plan.calls[NORM] = replace(plan.calls[NORM], weights=(gamma * factors, beta * factors, *rest))
-    (kernel,) = plan.calls[READER].weights
-    plan.calls[READER] = replace(plan.calls[READER], weights=(kernel / factors[:, None],))
-    return plan.build()
+from tests.pipelines.small import planted
 
 
 @pytest.fixture(scope="module")
