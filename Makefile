@@ -32,7 +32,7 @@ test: $(VENV)/development ## the default tests, about twenty minutes on two core
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/development ## the long tests
-	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist load
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadgroup
 
 journey: $(VENV)/development ## the studio in a real Chromium
 	$(BIN)/python -m pytest -m journey -s

@@ -11,8 +11,8 @@ image's mean is subtracted first, which no arg-max sees; their variance is that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -99,14 +99,7 @@ class Noise:
         return asdict(self)
 
 
-def int8_noise(
-    float_file: bytes,
-    int8_file: bytes,
-    images: np.ndarray,
-    *,
-    most: int = MOST_OPERATORS,
-    progress: Callable[[int, int], None] | None = None,
-) -> Noise:
+def int8_noise(float_file: bytes, int8_file: bytes, images: np.ndarray, *, most: int = MOST_OPERATORS) -> Noise:
     """What each rounding of `int8_file` costs, found with `images`, raw inputs of the float file `(n, h, w, c)`.
 
     Raises:
@@ -122,14 +115,10 @@ def int8_noise(
     tried = {place.number for place in sorted(places, key=lambda one: -_own(one))[:most]}
     editor = Editor(plain, rounded)
     by_number = {pair.number: pair for pair in pairs}
-    found = []
-    for done, place in enumerate(places):
-        if progress:
-            progress(done, len(places))
-        if place.number in tried:
-            pair = by_number[place.number]
-            place = _with_cost(place, pair, editor, images, logits)
-        found.append(place)
+    found = [
+        _with_cost(place, by_number[place.number], editor, images, logits) if place.number in tried else place
+        for place in places
+    ]
     return Noise(
         image=image,
         cost_image=_cost(editor.with_image(), images, logits),
@@ -159,8 +148,6 @@ def _own(place: Place) -> float:
 
 
 def _with_cost(place: Place, pair: Pair, editor: Editor, images: np.ndarray, logits: np.ndarray) -> Place:
-    from dataclasses import replace
-
     output = _cost(editor.with_output(pair), images, logits)
     weights = _cost(editor.with_weights(pair), images, logits) if place.kernel else None
     return replace(place, cost=output + (weights or 0.0), cost_weights=weights, cost_output=output)

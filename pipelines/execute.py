@@ -288,8 +288,8 @@ def _models_before(recipe: Recipe, handle: Any) -> list[tuple[str, str]]:
     """Lists the float models of the run this one starts from, so that comparisons reach back to its first one."""
     if recipe.start_run is None:
         return []
-    records = handle.registry.steps(recipe.start_run)
-    return [pair for record in records for pair in _models_of(record) if not record.report.get("int8_aware")]
+    records = [record for record in handle.registry.steps(recipe.start_run) if not record.report.get("int8_aware")]
+    return [pair for record in records for pair in (*_model_begun_from(record.report), *_models_of(record))]
 
 
 def _model_begun_from(report: dict[str, Any]) -> list[tuple[str, str]]:

@@ -140,16 +140,19 @@ def _scaled(call: Call, into: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, 
         gamma, beta, mean, variance = call.weights
         # The norm divides by the root of variance and epsilon, so both count as what is scaled.
         epsilon = call.config["epsilon"]
-        wide = (variance + epsilon) * into**2 - epsilon
-        held = np.maximum(wide, 0.0)
+        held = np.maximum((variance + epsilon) * into**2 - epsilon, 0.0)
         root = np.sqrt((held + epsilon) / (variance + epsilon))
-        return tuple(np.float32(one) for one in (gamma * out * root / into, beta * out, mean * into, held))
+        return _single(gamma * out * root / into, beta * out, mean * into, held)
     if call.kind in ("Conv2D", "Dense"):
-        return tuple(np.float32(one) for one in (kernel / into[:, None] * out, *(bias * out for bias in rest)))
+        return _single(kernel / into[:, None] * out, *(bias * out for bias in rest))
     if call.kind == "DepthwiseConv2D":
         each = out.reshape(kernel.shape[2], kernel.shape[3])
-        return tuple(np.float32(one) for one in (kernel / into[:, None] * each, *(bias * out for bias in rest)))
+        return _single(kernel / into[:, None] * each, *(bias * out for bias in rest))
     return call.weights
+
+
+def _single(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    return tuple(one.astype(np.float32) for one in arrays)
 
 
 def _factors(plan: Plan, atoms: _Atoms, ranges: Ranges) -> np.ndarray:

@@ -28,9 +28,11 @@ def run(state: State, settings: MeasureSettings, around: Surroundings) -> Result
     data, watch = around.data, around.watch
     test = data.splits["test"]
     right: dict[str, np.ndarray] = {}
-    for sha in {item.model_sha256 for item in around.artifacts} | {sha for _, sha in around.model_history[:1]}:
+    # Published weights that are exported as they are have no history: the file's own model is the first one then.
+    alone = around.artifacts[0]
+    first_label, first_sha = (around.model_history or [(alone.label, alone.model_sha256)])[0]
+    for sha in {item.model_sha256 for item in around.artifacts} | {first_sha}:
         right[sha] = predictor(around.load_model(sha))(test.images).argmax(1) == test.labels
-    first_label, first_sha = around.model_history[0]
     rows: list[dict[str, Any]] = []
     for place, item in enumerate(around.artifacts):
         watch.check()

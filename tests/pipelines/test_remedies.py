@@ -24,9 +24,9 @@ PLAN = {
 
 @pytest.fixture(scope="module")
 def home(small_digits, tmp_path_factory):
-    """A home with a run that begins from a model of which eight of twelve channels were made 4,096 times as large."""
+    """A home with a run that begins from a model of which four of twelve channels were made 4,096 times as large."""
     folder = tmp_path_factory.mktemp("uneven")
-    save_model(planted(small_digits, channels=8, factor=4096.0), folder / "uneven.keras")
+    save_model(planted(small_digits, channels=4, factor=4096.0), folder / "uneven.keras")
     opened = Home.open(folder / "home")
     recipe = Recipe.of({**PLAN, "start": f"file:{folder / 'uneven.keras'}"})
     run = record(Registry(opened), recipe, queue=False).runs[0]
