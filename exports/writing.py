@@ -234,7 +234,7 @@ def _artifact(path: Path, contract: Contract, notes: tuple[str, ...]) -> Artifac
 def write_here(job: dict[str, Any], report: Any) -> None:
     """The child's part: write each format, run it once, describe it, and report."""
     calibration = np.load(job["calibration"]) if "calibration" in job else None
-    source = Source(Path(job["model_path"]), calibration, Rounding.from_dict(job["rounding"]))
+    source = Source(Path(job["model_path"]), calibration, Rounding.from_dict(job.get("rounding", {})))
     for format_id in job["formats"]:
         report("started", format=format_id)
         suffix = source.model_path.suffix if format_id == "keras" else FORMATS[format_id].suffix
