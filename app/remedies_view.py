@@ -84,7 +84,7 @@ def _draw(
 
 def accuracy_over_bytes(tried: Sequence[Mapping[str, Any]], whole: Mapping[str, Any], theme: Colours) -> go.Figure:
     """A point per tried file, the plain one first; the float file's accuracy as a dotted line."""
-    figure = figure_of(theme, 320, "Top-1 on validation over bytes")
+    figure = figure_of(theme, 440, "Top-1 on validation over bytes")
     for at, row in enumerate(tried):
         figure.add_scatter(
             x=[row["bytes"] / 1000], y=[row["top1"]], mode="markers", name=row["title"],
