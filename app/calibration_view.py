@@ -8,10 +8,12 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import background, charts, words
+from app import charts, words
+from app.background import Answer
 from app.charts import figure_of
 from app.colours import Colours, colours
-from app.twin import line, on_the_command_line
+from app.question import Question, offer
+from app.twin import line
 
 TIMEOUT_S = 3600
 KINDS = {"min_max": "least to greatest", "percentile": "99.99 %", "mse": "least squared error"}
@@ -19,29 +21,24 @@ KINDS = {"min_max": "least to greatest", "percentile": "99.99 %", "mse": "least 
 
 def calibration_view(run: str, key: str, adopt: Callable[[dict[str, Any]], None]) -> None:
     """Offers the lab for the last float model of `run`; `adopt` writes a file with the settings that were found."""
-    with st.expander("How many calibration images int8 needs, and which ranges", icon=":material/science:"):
-        asked = f"{key}.asked"
-        if not st.session_state.get(asked):
-            st.caption(
-                "Writes int8 files with 8 to 400 training images, three draws each, and with three kinds of ranges, "
-                "and judges them on validation images. About half a minute for a small network."
-            )
-            if st.button("Try them", icon=":material/play_arrow:", key=f"{key}.try"):
-                st.session_state[asked] = True
-                st.rerun()
-            return
-        found = background.answer(
-            f"calibrate {run}",
-            lambda: background.command("calibrate", run, timeout_s=TIMEOUT_S),
-            "Writing and judging int8 files",
-        )
-        lines = [line("calibrate", run)]
-        if found is not None:
-            chosen = best_of(found)
-            _draw(found, chosen, key, adopt)
-            flags = ("--calibration-images", chosen["calibration_images"], "--ranges", chosen["ranges"])
-            lines.append(line("export", run, "--format", "tflite_int8", *flags))
-        on_the_command_line(lines)
+
+    def draw(found: Answer) -> list[str]:
+        chosen = best_of(found)
+        _draw(found, chosen, key, adopt)
+        flags = ("--calibration-images", chosen["calibration_images"], "--ranges", chosen["ranges"])
+        return [line("export", run, "--format", "tflite_int8", *flags)]
+
+    question = Question(
+        "How many calibration images int8 needs, and which ranges",
+        ":material/science:",
+        "Writes int8 files with 8 to 400 training images, three draws each, and with three kinds of ranges, and judges "
+        "them on validation images. About half a minute for a small network.",
+        "Try them",
+        "Writing and judging int8 files",
+        ("calibrate", run),
+        TIMEOUT_S,
+    )
+    offer(question, key, draw)
 
 
 def best_of(found: Mapping[str, Any]) -> dict[str, Any]:

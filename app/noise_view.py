@@ -9,38 +9,30 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import background, charts, words
+from app import charts, words
 from app.charts import figure_of
 from app.colours import Colours, colours
-from app.twin import line, on_the_command_line
+from app.question import Question, offer
 
 TIMEOUT_S = 1200
 
 
 def noise_view(artifact: str, key: str) -> None:
     """Offers the measurement for the int8 file `artifact`, and draws it."""
-    with st.expander("What int8 costs, layer by layer", icon=":material/troubleshoot:"):
-        asked = f"{key}.asked"
-        if not st.session_state.get(asked):
-            st.caption(
-                "Puts the file's rounding into its float twin one layer at a time and looks at the logits, on 64 "
-                "validation images. Some seconds for a small network."
-            )
-            if st.button("Find the layers", icon=":material/play_arrow:", key=f"{key}.find"):
-                st.session_state[asked] = True
-                st.rerun()
-            return
-        found = background.answer(
-            f"localise {artifact}",
-            lambda: background.command("localise", artifact, timeout_s=TIMEOUT_S),
-            "Rounding one layer at a time",
-        )
-        if found is not None:
-            _draw(found, key)
-        on_the_command_line(line("localise", artifact))
+    question = Question(
+        "What int8 costs, layer by layer",
+        ":material/troubleshoot:",
+        "Puts the file's rounding into its float twin one layer at a time and looks at the logits, on 64 validation "
+        "images. Some seconds for a small network.",
+        "Find the layers",
+        "Rounding one layer at a time",
+        ("localise", artifact),
+        TIMEOUT_S,
+    )
+    offer(question, key, lambda found: _draw(found, key))
 
 
-def _draw(found: Mapping[str, Any], key: str) -> None:
+def _draw(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
     st.markdown(
         f"All its rounding together is {_percent(found['noise'])} of the logits' variance; it answers like the float "
         f"file on {words.percent(found['agreement'])} of {found['images']} validation images."
@@ -69,6 +61,7 @@ def _draw(found: Mapping[str, Any], key: str) -> None:
         st.dataframe([_row(one) for one in _worst_first(places)], hide_index=True, alt="Layers, the costliest first")
     for note in found["notes"]:
         st.caption(f"Note: {note}.")
+    return ()
 
 
 def costs(places: Sequence[Mapping[str, Any]], theme: Colours) -> go.Figure:

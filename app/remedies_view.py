@@ -8,10 +8,12 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import background, charts, words
+from app import charts, words
+from app.background import Answer
 from app.charts import figure_of
 from app.colours import Colours, colours
-from app.twin import line, on_the_command_line
+from app.question import Question, offer
+from app.twin import submitting
 from pipelines.recipes import Recipe
 from pipelines.remedies import regained, remedy_recipe
 from pipelines.runs import Registry
@@ -21,29 +23,22 @@ TIMEOUT_S = 3600
 
 def remedies_view(registry: Registry, run: str, key: str, adopt: Callable[[dict[str, Any]], None]) -> None:
     """Offers the trial for the last float model of `run`; `adopt` queues the recipe of the remedy that is chosen."""
-    with st.expander("What would help int8", icon=":material/healing:"):
-        asked = f"{key}.asked"
-        if not st.session_state.get(asked):
-            st.caption(
-                "Writes the int8 file with other ranges, corrected biases, equalised channels and with its costliest "
-                "layers left float, and measures accuracy, bytes and time of each. A minute or two for a small network."
-            )
-            if st.button("Try remedies", icon=":material/play_arrow:", key=f"{key}.try"):
-                st.session_state[asked] = True
-                st.rerun()
-            return
-        found = background.answer(
-            f"remedies {run}",
-            lambda: background.command("remedies", run, timeout_s=TIMEOUT_S),
-            "Trying remedies, one file after the other",
-        )
-        lines = [line("remedies", run)]
-        if found is not None:
-            recipe = _draw(registry, found, key, adopt)
-            if recipe is not None:
-                text = Recipe.of(recipe).dump()
-                lines.append(f"cat > recipe.yaml <<'YAML'\n{text}YAML\npython -m pipelines submit recipe.yaml")
-        on_the_command_line(lines)
+
+    def draw(found: Answer) -> list[str]:
+        recipe = _draw(registry, found, key, adopt)
+        return [] if recipe is None else [submitting(Recipe.of(recipe).dump())]
+
+    question = Question(
+        "What would help int8",
+        ":material/healing:",
+        "Writes the int8 file with other ranges, corrected biases, equalised channels and with its costliest layers "
+        "left float, and measures accuracy, bytes and time of each. A minute or two for a small network.",
+        "Try remedies",
+        "Trying remedies, one file after the other",
+        ("remedies", run),
+        TIMEOUT_S,
+    )
+    offer(question, key, draw)
 
 
 def _draw(

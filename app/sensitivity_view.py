@@ -8,10 +8,10 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import background, charts, words
+from app import charts, words
 from app.charts import figure_of
 from app.colours import Colours, colours
-from app.twin import line, on_the_command_line
+from app.question import Question, offer
 
 TIMEOUT_S = 900
 STEP, IMAGES = 0.2, 500  # coarse: a few seconds per layer on a small network
@@ -20,29 +20,20 @@ SHOWN = 6  # curves drawn in colour: the ones that fall first
 
 def sensitivity_view(run: str, key: str) -> None:
     """Offers the measurement for the last float model of `run`, and draws it."""
-    with st.expander("Which layers bear the loss of channels", icon=":material/stacked_line_chart:"):
-        asked = f"{key}.asked"
-        if not st.session_state.get(asked):
-            st.caption(
-                "Removes a growing share of the channels of one group of layers at a time and judges the network on "
-                f"{IMAGES} validation images, without fine-tuning. Layers that fall early are worth skipping."
-            )
-            if st.button("Measure", icon=":material/play_arrow:", key=f"{key}.measure"):
-                st.session_state[asked] = True
-                st.rerun()
-            return
-        flags = ("--step", f"{STEP:g}", "--images", str(IMAGES))
-        found = background.answer(
-            f"sensitivity {run}",
-            lambda: background.command("sensitivity", run, *flags, timeout_s=TIMEOUT_S),
-            "Removing channels, layer by layer",
-        )
-        if found is not None:
-            _draw(found, key)
-        on_the_command_line(line("sensitivity", run, *flags))
+    question = Question(
+        "Which layers bear the loss of channels",
+        ":material/stacked_line_chart:",
+        "Removes a growing share of the channels of one group of layers at a time and judges the network on "
+        f"{IMAGES} validation images, without fine-tuning. Layers that fall early are worth skipping.",
+        "Measure",
+        "Removing channels, layer by layer",
+        ("sensitivity", run, "--step", f"{STEP:g}", "--images", str(IMAGES)),
+        TIMEOUT_S,
+    )
+    offer(question, key, lambda found: _draw(found, key))
 
 
-def _draw(found: Mapping[str, Any], key: str) -> None:
+def _draw(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
     rows = found["rows"]
     st.plotly_chart(
         curves(rows, found["validation_top1"], colours()),
@@ -64,6 +55,7 @@ def _draw(found: Mapping[str, Any], key: str) -> None:
         for layers, its in _by_layers(rows)
     ]
     st.dataframe(table, hide_index=True, alt="The same as a table, most sensitive first")
+    return ()
 
 
 def _by_layers(rows: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, ...], list[Mapping[str, Any]]]]:

@@ -13,6 +13,11 @@ def line(*words: object) -> str:
     return "python -m pipelines " + " ".join(shlex.quote(str(word)) for word in words)
 
 
+def submitting(recipe: str) -> str:
+    """The lines that put a recipe's text into a file and queue it."""
+    return f"cat > recipe.yaml <<'YAML'\n{recipe}YAML\n{line('submit', 'recipe.yaml')}"
+
+
 def on_the_command_line(lines: str | Iterable[str], note: str = "") -> None:
     """An expander with the exact lines that do what this page does."""
     text = lines if isinstance(lines, str) else "\n".join(lines)

@@ -11,7 +11,7 @@ from exports.contract import Contract, InputSpec, OutputSpec, contract_path, sel
 from exports.evaluate import ClassScore, Evaluation, evaluate, score
 from exports.formats import FORMATS, Format, format_named
 from exports.gate import GateReport, gate
-from exports.int8_faults import Calibration, Fault
+from exports.int8_faults import Calibration
 from exports.keras_import import Imported, import_model
 from exports.latency import LatencyReport, LatencyRow, machine, measure
 from exports.localise import localise
@@ -34,7 +34,6 @@ __all__ = [
     "Evaluation",
     "ExportFailed",
     "Failure",
-    "Fault",
     "Format",
     "GateReport",
     "Imported",

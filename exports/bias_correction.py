@@ -19,7 +19,7 @@ from exports.tflite_file import Flatbuffer, pack, parse
 from exports.tflite_rounding import Pair, open_whole, pairs_of, range_of
 
 LEAST_ACTIVE = 0.1
-MOST_IMAGES = 64  # a mean over the pixels of so many is exact to a fraction of a step
+MOST_IMAGES = 64  # that means are taken over
 
 
 def corrected(float_file: bytes, int8_file: bytes, batches: Sequence[np.ndarray]) -> bytes:
@@ -75,14 +75,12 @@ def _float_means(
 
 def _int8_mean(content: bytes, rounded: Flatbuffer, pair: Pair, batches: Sequence[np.ndarray]) -> np.ndarray:
     net, image = open_whole(content), int(rounded.model.subgraphs[0].inputs[0])
-    given, out = range_of(rounded, image), range_of(rounded, pair.output8)
+    given = range_of(rounded, image)
     assert given is not None
-    assert out is not None
-    scale, zero, low, high = given
     kind, total = net.get_input_details()[0]["dtype"], 0.0
     for batch in batches:
-        net.set_tensor(image, np.clip(np.rint(batch / scale) + zero, low, high).astype(kind))
+        net.set_tensor(image, given.of(batch).astype(kind))
         net.invoke()
         values = net.get_tensor(pair.output8)
         total = total + values.reshape(-1, values.shape[-1]).mean(axis=0, dtype=np.float64) / len(batches)
-    return (np.asarray(total) - out[1]) * out[0]
+    return pair.steps.back(np.asarray(total))

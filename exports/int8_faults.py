@@ -1,8 +1,7 @@
 """Why an int8 file loses accuracy, in words: the noise of its places read with fixed limits, worst cause first.
 
-The limits stand here and nowhere else. Eight bits well used cost a trained network of the zoo 0.001 to 0.002 of its
-logits' variance in all, spread over its layers; a single place that costs more than `WORTH_SAYING` is doing something
-that eight bits need not do. Below it nothing is claimed.
+The limits stand here and nowhere else. In a sound file the cost is spread over all layers; a single place that costs
+more than `WORTH_SAYING` is doing something that eight bits need not do. Below it nothing is claimed.
 """
 
 from __future__ import annotations

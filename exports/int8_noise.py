@@ -19,7 +19,17 @@ import numpy as np
 
 from exports.ranges import some_of
 from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, layer_of, parse, tensor_name
-from exports.tflite_rounding import Editor, Pair, kernels_of, open_fast, open_whole, operators_of, pairs_of, range_of
+from exports.tflite_rounding import (
+    Editor,
+    Pair,
+    Steps,
+    kernels_of,
+    open_fast,
+    open_whole,
+    operators_of,
+    pairs_of,
+    range_of,
+)
 
 SAME = 1e-6  # of the logits' own size: no image is told from another
 MOST_OPERATORS = 48  # whose cost at the logits is found by running files; the rest have less noise of their own
@@ -158,8 +168,8 @@ class _Watched:
 
     SAMPLE = 1024  # values kept of each image for the percentiles
 
-    def __init__(self, scale: float, zero: int, low: int, high: int) -> None:
-        self.scale, self.zero, self.ends = scale, zero, (low, high)
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
         self.count = self.outside = 0
         self.sum = self.squares = self.error = self.reached = 0.0
         self.least: np.ndarray | None = None
@@ -169,15 +179,14 @@ class _Watched:
 
     def add(self, values: np.ndarray, values8: np.ndarray | None) -> None:
         flat = values.astype(np.float64)
-        steps = np.rint(flat / self.scale) + self.zero
-        back = (np.clip(steps, *self.ends) - self.zero) * self.scale
+        whole, held = self.steps.unbounded(flat), self.steps.of(flat)
         self.count += flat.size
-        self.outside += int(((steps < self.ends[0]) | (steps > self.ends[1])).sum())
+        self.outside += int((whole != held).sum())
         self.sum += float(flat.sum())
         self.squares += float((flat**2).sum())
-        self.error += float(((back - flat) ** 2).sum())
+        self.error += float(((self.steps.back(held) - flat) ** 2).sum())
         if values8 is not None:
-            self.reached += float((((values8.astype(np.float64) - self.zero) * self.scale - flat) ** 2).sum())
+            self.reached += float(((self.steps.back(values8.astype(np.float64)) - flat) ** 2).sum())
         rows = flat.reshape(-1, flat.shape[-1])
         least, most = rows.min(axis=0), rows.max(axis=0)
         self.least = least if self.least is None else np.minimum(self.least, least)
@@ -190,12 +199,12 @@ class _Watched:
 
     def values(self) -> Values:
         assert self.least is not None
-        low, high = ((end - self.zero) * self.scale for end in self.ends)
+        low, high = self.steps.back(np.array([self.steps.low, self.steps.high])).tolist()
         inner = np.percentile(np.concatenate(self.some), [0.1, 99.9])
         ranges = self.most - self.least
         middle = float(np.median(ranges))
         return Values(
-            self.scale, low, high, float(self.least.min()), float(self.most.max()), self.outside / self.count,
+            self.steps.scale, low, high, float(self.least.min()), float(self.most.max()), self.outside / self.count,
             float((inner[1] - inner[0]) / (high - low)), float(ranges.max()) / middle if middle > 0 else 1.0,
         )  # fmt: skip
 
@@ -211,14 +220,13 @@ class _Seen:
         if given is None:
             raise ValueError("the second file takes floats; give one that takes int8 or uint8 images")
         self.image_range = given
-        self.watched = {pair.output: _Watched(*_known(range_of(rounded, pair.output8))) for pair in pairs}
-        self.image_watched = _Watched(*given)
+        self.watched = {pair.output: _Watched(pair.steps) for pair in pairs}
+        self.image_watched = _Watched(given)
         self.made_by = {int(index): number for number, _, one in operators_of(plain) for index in one.outputs}
 
     def run(self, float_file: bytes, int8_file: bytes, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The logits of both files for the images."""
         net, net8 = open_whole(float_file), open_whole(int8_file)
-        scale, zero, low, high = self.image_range
         answer, answer8 = int(self.main.outputs[0]), int(self.main8.outputs[0])
         out = range_of(self.rounded, answer8)
         logits, logits8 = [], []
@@ -226,16 +234,14 @@ class _Seen:
             net.set_tensor(int(self.image_index), image[None])
             net.invoke()
             kind = net8.get_input_details()[0]["dtype"]
-            net8.set_tensor(
-                int(self.image8_index), np.clip(np.rint(image[None] / scale) + zero, low, high).astype(kind)
-            )
+            net8.set_tensor(int(self.image8_index), self.image_range.of(image[None]).astype(kind))
             net8.invoke()
             self.image_watched.add(image, None)
             for pair in self.pairs:
                 self.watched[pair.output].add(net.get_tensor(pair.output), net8.get_tensor(pair.output8))
             logits.append(net.get_tensor(answer)[0].astype(np.float64))
             raw = net8.get_tensor(answer8)[0].astype(np.float64)
-            logits8.append(raw if out is None else (raw - out[1]) * out[0])
+            logits8.append(raw if out is None else out.back(raw))
         return np.stack(logits), np.stack(logits8)
 
     def image(self) -> Values:
@@ -269,11 +275,6 @@ class _Seen:
         middle = float(np.median(largest))
         error = float(((back - kernel) ** 2).sum() / max(float((kernel**2).sum()), 1e-30))
         return Kernel(len(rows), scales > 1, float(largest.max()) / middle if middle > 0 else 1.0, error)
-
-
-def _known(given: tuple[float, int, int, int] | None) -> tuple[float, int, int, int]:
-    assert given is not None
-    return given
 
 
 def _cost(content: bytes, images: np.ndarray, logits: np.ndarray) -> float:

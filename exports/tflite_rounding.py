@@ -19,6 +19,28 @@ CARRIERS = {
 
 
 @dataclass(frozen=True)
+class Steps:
+    """How a tensor with one scale holds numbers: `(value / scale) + zero`, from `low` to `high`."""
+
+    scale: float
+    zero: int
+    low: int
+    high: int
+
+    def unbounded(self, values: np.ndarray) -> np.ndarray:
+        """The steps of values, also of those beyond the range."""
+        return np.rint(values / self.scale) + self.zero
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """The steps of values, as whole floats; what lies beyond the range is cut off."""
+        return np.clip(self.unbounded(values), self.low, self.high)
+
+    def back(self, steps: np.ndarray) -> np.ndarray:
+        """The values that steps stand for."""
+        return (steps - self.zero) * self.scale
+
+
+@dataclass(frozen=True)
 class Pair:
     """An operator as it stands in both files."""
 
@@ -28,6 +50,7 @@ class Pair:
     rounded: Any
     output: int  # tensor in the float file
     output8: int
+    steps: Steps  # of output8
 
 
 def pairs_of(plain: Flatbuffer, rounded: Flatbuffer) -> list[Pair]:
@@ -45,7 +68,7 @@ def pairs_of(plain: Flatbuffer, rounded: Flatbuffer) -> list[Pair]:
         given = range_of(rounded, output8)
         handed_on = int(other.inputs[1 if kind == "SPLIT" else 0])
         if given is not None and not (kind in CARRIERS and given == range_of(rounded, handed_on)):
-            found.append(Pair(number, kind, one, other, int(one.outputs[0]), output8))
+            found.append(Pair(number, kind, one, other, int(one.outputs[0]), output8, given))
     if not found:
         raise ValueError("no tensor of the second file is int8; give a file with int8 activations")
     return found
@@ -56,14 +79,14 @@ def operators_of(file: Flatbuffer) -> list[tuple[int, str, Any]]:
     return [(number, file.operator(one)[0], one) for number, one in enumerate(file.model.subgraphs[0].operators)]
 
 
-def range_of(file: Flatbuffer, index: int) -> tuple[float, int, int, int] | None:
-    """Scale, zero point and the two ends in steps of an 8 or 16 bit tensor with one scale; None for others."""
+def range_of(file: Flatbuffer, index: int) -> Steps | None:
+    """The steps of an 8 or 16 bit tensor with one scale; None for others."""
     tensor = file.model.subgraphs[0].tensors[index]
     ends = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767)}.get(file.type_names[tensor.type])
     given = tensor.quantization
     if ends is None or given is None or given.scale is None or len(given.scale) != 1:
         return None
-    return float(given.scale[0]), int(given.zeroPoint[0]), *ends
+    return Steps(float(given.scale[0]), int(given.zeroPoint[0]), *ends)
 
 
 def kernels_of(

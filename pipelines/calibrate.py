@@ -6,7 +6,6 @@ come from the training split, accuracies from validation images; test images are
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ import pydantic
 from exports import Rounding, Trial, try_calibrations
 from exports.rounding import RANGES
 from exports.statistics import mean_interval
-from pipelines.further import last_float_model
+from pipelines.further import copied_model, last_float_model
 from pipelines.runs import Registry
 from pipelines.settings import Settings, setting
 from pipelines.steps.export import calibration_places
@@ -76,8 +75,7 @@ def calibration_lab(registry: Registry, run: str, settings: CalibrationSettings)
     ]
     count = min(settings.images, len(validation.labels))
     with tempfile.TemporaryDirectory(prefix="litesmith-lab-") as folder:
-        model = Path(folder) / "model.keras"
-        shutil.copyfile(registry.home.store.path_of(str(step.model_sha256)), model)
+        model = copied_model(registry.home, str(step.model_sha256), Path(folder))
         found = try_calibrations(
             model, np.asarray(train.images[used]), trials, np.asarray(validation.images[:count]),
             np.asarray(validation.labels[:count]),

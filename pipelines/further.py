@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pipelines.recipes import Recipe
-from pipelines.runs import Registry, StepRecord
+from pipelines.runs import Home, Registry, StepRecord
 from pipelines.steps.export import INT8_AWARE_FORMATS
 
 
@@ -19,6 +21,27 @@ def last_float_model(registry: Registry, run: str) -> StepRecord:
     return steps[-1]
 
 
+def copied_model(home: Home, sha256: str, folder: Path) -> Path:
+    """A stored float model as a file with a suffix in `folder`: writers want one, and the store's names have none."""
+    path = folder / "model.keras"
+    shutil.copyfile(home.store.path_of(sha256), path)
+    return path
+
+
+def going_on(
+    registry: Registry, run: str, step: int, name: str, steps: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The recipe that takes `run`'s model after `step` (from 1) through other `steps`, on the same images."""
+    origin = registry.get(run)
+    recipe = {key: value for key, value in origin.recipe.items() if key != "grid"}
+    recipe["name"] = f"{origin.name[:60]}: {name}"[:120]
+    recipe["start"] = f"run:{run}/{step}"
+    # The run's model is what published weights became; it is not begun from them again.
+    recipe["model"] = {**recipe.get("model", {}), "weights": None, "classifier": False}
+    recipe["steps"] = [dict(one) for one in steps]
+    return Recipe.of(recipe).as_dict()
+
+
 def export_recipe(
     registry: Registry, run: str, formats: Sequence[str], *, measure: bool = True,
     settings: Mapping[str, Any] | None = None,
@@ -29,7 +52,7 @@ def export_recipe(
 
     Raises ValueError when the run is unknown, has no model, or a format is not known.
     """
-    origin = registry.get(run)
+    registry.get(run)
     models = [record for record in registry.steps(run) if record.model_sha256]
     if not models:
         raise ValueError(f"run {run} has no trained model yet; export needs one")
@@ -40,11 +63,6 @@ def export_recipe(
         raise ValueError(
             f"run {run} has only an int8-aware model; it can be written as {', '.join(INT8_AWARE_FORMATS)}"
         )
-    recipe = {key: value for key, value in origin.recipe.items() if key != "grid"}
-    recipe["name"] = f"{origin.name[:60]}: {', '.join(formats)}"[:120]
-    recipe["start"] = f"run:{run}/{models[-1].index + 1}"
-    # The run's model is what published weights became; it is not begun from them again.
-    recipe["model"] = {**recipe.get("model", {}), "weights": None, "classifier": False}
     export = {"export": {"formats": list(formats), **(settings or {})}}
-    recipe["steps"] = [export, *([{"measure": {}}] if measure else [])]
-    return Recipe.of(recipe).as_dict()
+    steps: list[dict[str, Any]] = [export, *([{"measure": {}}] if measure else [])]
+    return going_on(registry, run, models[-1].index + 1, ", ".join(formats), steps)

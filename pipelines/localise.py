@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from exports import Calibration, Contract, localise
 from pipelines.data import Dataset
+from pipelines.further import copied_model
 from pipelines.runs import ArtifactRecord, Registry, StepRecord
 from pipelines.steps.export import ExportSettings, calibration_places
 
@@ -55,11 +55,8 @@ def _twin(
             return registry.home.store.path_of(other.sha256), Contract.from_dict(other.contract or {})
     if step.report.get("int8_aware"):
         return registry.home.store.path_of(item.sha256), Contract.from_dict(item.contract or {})  # refused there
-    model = folder / "model.keras"
-    shutil.copyfile(registry.home.store.path_of(str(step.model_sha256)), model)
-    written = write(
-        model, TWIN, folder, name="twin", labels=data.classes, channel_order="grey" if data.channels == 1 else "RGB"
-    )
+    model = copied_model(registry.home, str(step.model_sha256), folder)
+    written = write(model, TWIN, folder, name="twin", labels=data.classes)
     return written.path, written.contract
 
 

@@ -6,7 +6,6 @@ Accuracies are those on validation images, calibration images come from the trai
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,7 +19,7 @@ import pydantic
 
 from exports import Contract, Rounding, evaluate, localise, measure, paired_difference, write
 from pipelines.data import Dataset
-from pipelines.further import last_float_model
+from pipelines.further import copied_model, going_on, last_float_model
 from pipelines.jobs import alone_on_machine
 from pipelines.method import Context
 from pipelines.methods import METHODS
@@ -114,7 +113,7 @@ def try_remedies(registry: Registry, run: str, settings: RemedySettings) -> dict
     with tempfile.TemporaryDirectory(prefix="litesmith-remedies-") as folder:
         alone = partial(alone_on_machine, registry.home, timeout_s=WAIT_S)
         bench = _Bench(data, origin.seed, settings, Path(folder), alone)
-        shutil.copyfile(registry.home.store.path_of(str(step.model_sha256)), bench.model_path)
+        bench.model_path = copied_model(registry.home, str(step.model_sha256), bench.folder)
         bench.model = load_stored_model(registry.home, str(step.model_sha256))
         rows = list(bench.rows())
         return {
@@ -171,7 +170,7 @@ class _Bench:
             yield self._judged(remedy, self._write(remedy, self.model_path), base)
 
     def _keeping(self) -> list[Remedy]:
-        """The costliest layers left float, as many as the settings say; also all that belong to a named fault."""
+        """The costliest layers left float, as many as the settings say."""
         worst = sorted(self.noise["places"], key=lambda one: -(one["cost"] or 0.0))
         layers = list(dict.fromkeys(one["layer"] or "logits" for one in worst if one["cost"]))
         found = []
@@ -204,7 +203,6 @@ class _Bench:
         written = write(
             model, remedy.format, folder, name=remedy.name, labels=self.data.classes, rounding=remedy.rounding,
             calibration=calibration_images(self.data, remedy.images, self.seed),
-            channel_order="grey" if self.data.channels == 1 else "RGB",
         )  # fmt: skip
         return written.path, written.contract
 
@@ -236,12 +234,4 @@ def remedy_recipe(registry: Registry, document: Mapping[str, Any], name: str) ->
     rows = {row["name"]: row for row in document["rows"] if "steps" in row}
     if name not in rows:
         raise ValueError(f"remedy {name!r} was not tried or failed; there are {', '.join(rows)}")
-    origin = registry.get(document["run"])
-    recipe = {key: value for key, value in origin.recipe.items() if key != "grid"}
-    recipe |= {
-        "name": f"{origin.name[:60]}: {rows[name]['title']}"[:120],
-        "start": f"run:{document['run']}/{document['step']}",
-        "model": {**recipe.get("model", {}), "weights": None, "classifier": False},
-        "steps": rows[name]["steps"],
-    }
-    return Recipe.of(recipe).as_dict()
+    return going_on(registry, document["run"], document["step"], rows[name]["title"], rows[name]["steps"])

@@ -14,7 +14,7 @@ from app.forms import number_in, numbers_in, resolution_in, resolution_text, set
 from app.guard import guarded
 from app.own_model import own_model_form
 from app.sensitivity_view import sensitivity_view
-from app.twin import on_the_command_line
+from app.twin import on_the_command_line, submitting
 from app.workspace import registry, submit
 from exports import FORMATS
 from pipelines.estimate import estimate as estimated
@@ -380,6 +380,6 @@ with right:
         if st.query_params.get("recipe") != link:
             st.query_params["recipe"] = link
         st.caption(":material/link: The address of this page holds the plan: it survives a refresh and can be shared.")
-        on_the_command_line(f"cat > recipe.yaml <<'YAML'\n{text}YAML\npython -m pipelines submit recipe.yaml")
+        on_the_command_line(submitting(text))
     with st.expander("Open a recipe file", icon=":material/upload_file:"), guarded("opening the recipe"):
         load_file(plan)

@@ -69,7 +69,7 @@ def _convert_after_training(source: Source, format_id: str, edgetpu: bool) -> by
     if format_id not in ROUNDED or (source.rounding == PLAIN and format_id != "tflite_mixed"):
         return converter.convert()
     content = _rounded(converter, source, integer, edgetpu)
-    if source.rounding.correct_bias and format_id != "tflite_mixed":
+    if source.rounding.correct_bias:
         plain = _converter(source.raw_pixels(deployed=not edgetpu)).convert()
         content = corrected(plain, content, source.calibration_batches())
     return content

@@ -20,6 +20,8 @@ def settings_arguments(parser: argparse.ArgumentParser, settings: type[Settings]
         if field.type is tuple:
             kind = type(field.default[0]) if field.default else str
             parser.add_argument(flag, type=kind, nargs="+", help=text)
+        elif field.type is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else:
             parser.add_argument(flag, type=field.type, choices=field.choices or None, help=text)
 

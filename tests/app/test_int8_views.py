@@ -57,10 +57,10 @@ def test_the_page_tries_calibrations_queues_the_best_and_says_what_cannot_be(hom
     registry = Registry(Home.open(home_with_run))
     (run,) = registry.list()
     test = screen("export", run=run.id)
-    field(test.button, "tflite_int8.find").click().run()
+    field(test.button, "tflite_int8.ask").click().run()
     waited_for(test, "train the network first")
     assert any("localise" in item.value for item in test.code)
-    field(test.button, f"{run.id}.try").click().run()
+    field(test.button, f"{run.id}.ask").click().run()
     waited_for(test, "images are enough", "No size is safe")
     assert len(complaints(test)) == 1
     field(test.button, f"{run.id}.adopt").click().run()

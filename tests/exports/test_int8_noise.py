@@ -148,7 +148,7 @@ FAULTS = {
     ),
     "one scale for depthwise weights": Fault(
         lambda it: files(
-            grown(it.model, "stem_norm", slice(0, 2), 1 / 16, {"depth_conv": 0}), it.images[:200], per_tensor=True
+            grown(it.model, "stem_norm", slice(0, 2), 1 / 32, {"depth_conv": 0}), it.images[:200], per_tensor=True
         ),
         "per_tensor_weights", "depth_conv",
     ),

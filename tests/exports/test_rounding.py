@@ -70,13 +70,14 @@ def test_the_file_is_as_integer_and_as_good_as_the_plain_one(rounding: Rounding,
 
 
 def test_biases_that_are_off_are_put_right(digits, artifacts) -> None:
-    """The first layer's biases moved by 300 steps, as a coarse rounding of its weights would."""
+    """The first layer's outputs moved by 60 of their steps, as a coarse rounding of its weights would."""
     plain, sound = (artifacts[one].path.read_bytes() for one in ("tflite_float32", "tflite_int8"))
     file = parse(sound)
     pair = pairs_of(parse(plain), file)[0]
-    buffer = file.model.buffers[file.model.subgraphs[0].tensors[int(pair.rounded.inputs[2])].buffer]
-    moved = np.frombuffer(bytes(buffer.data), np.int32) + 300
-    buffer.data = np.frombuffer(moved.astype(np.int32).tobytes(), np.uint8)
+    bias = file.model.subgraphs[0].tensors[int(pair.rounded.inputs[2])]
+    buffer = file.model.buffers[bias.buffer]
+    moved = np.frombuffer(bytes(buffer.data), np.int32) + 60 * pair.steps.scale / np.asarray(bias.quantization.scale)
+    buffer.data = np.frombuffer(np.rint(moved).astype(np.int32).tobytes(), np.uint8)
     broken = pack(file)
     batches = [image[None].astype(np.float32) for image in digits.calibration]
     images = digits.images[:64].astype(np.float32)
