@@ -9,7 +9,7 @@ Other than in the paper: masks begin at 1 and never fall below 0; the distance b
 share of the variance of the frozen model's, so that a penalty means the same for every network; a mask step uses the
 mean slope over all updates since the last; the momentum begins anew where it points uphill, not where the rate drops;
 the discriminator takes the logits in units of their spread, has one sigmoid, inside its loss, and the student's part of
-that loss is the non-saturating one.
+that loss is the non-saturating one; the default of the penalty follows from the number of masks.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from zoo.costs import cost_of
 from zoo.plans import Plan
 from zoo.read_model import sketch_of
 
+TOGETHER = 0.5  # cost of all masks at 1, in shares of the logits' variance: with 1 the dead network would be the best
+
 
 class AdversarialSettings(RemovalSettings):
     """What is masked, how hard the masks are drawn to zero, and what is removed then."""
@@ -51,8 +53,12 @@ class AdversarialSettings(RemovalSettings):
     )
     mask_every: int = setting(5, ge=1, le=1000, unit="updates", help="Weight updates between two steps of the masks")
     mask_rate: float = setting(0.1, gt=0, le=10, help="Step size of the masks")
-    penalty: float = setting(
-        0.02, ge=0, le=10, help="What a mask of 1 costs, in shares of the logits' variance; more: more masks at zero"
+    penalty: float | None = setting(
+        None,
+        ge=0,
+        le=10,
+        help="What a mask of 1 costs, in shares of the logits' variance; more: more masks at zero; empty: such that "
+        f"all masks together cost {TOGETHER:g} (a network that answers alike to every image costs 1)",
     )
     discriminator: float = setting(
         0.0, ge=0, le=10, help="Weight of the discriminator's verdict in the loss; 0: none is trained"
@@ -106,7 +112,8 @@ class _Structures:
         plan = Fitting(**{**own, **changed, "keep": "last", "patience": None})
         return train_masks(
             model, graph, count, index, self.context, plan, every=settings.mask_every, rate=settings.mask_rate,
-            penalty=settings.penalty, weight=settings.discriminator, judge_rate=settings.discriminator_rate,
+            penalty=TOGETHER / count if settings.penalty is None else settings.penalty,
+            weight=settings.discriminator, judge_rate=settings.discriminator_rate,
         )  # fmt: skip
 
     def _report(self, masks: np.ndarray, fitted: Any) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from exports import gate, load_model, save_model, write_many
 from pipelines.methods import METHODS, Context, method
+from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import fields_of
 from pipelines.training import session
 from pipelines.training.loop import predictor
@@ -71,8 +73,6 @@ def test_method_declares_source_summary_and_helped_settings(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_method_leaves_the_input_alone_repeats_itself_and_survives_saving(name, trained, small_digits, tmp_path):
-    from exports import load_model, save_model
-
     session.open_session(0)
     before = [value.copy() for value in trained.get_weights()]
     outcome = apply(name, trained, small_digits)
@@ -87,6 +87,28 @@ def test_method_leaves_the_input_alone_repeats_itself_and_survives_saving(name, 
     save_model(outcome.model, path)
     images = small_digits.splits["validation"].images[:32]
     assert np.allclose(predictor(load_model(path))(images), predictor(outcome.model)(images), atol=1e-5)
+    reaches_its_target_or_says_why_not(found := METHODS[name], outcome)
+    assert found.int8_aware == outcome.int8_aware
+    its_files_pass_the_gate(path, outcome, small_digits, tmp_path)
+
+
+def reaches_its_target_or_says_why_not(found, outcome):
+    """Half of the multiply-adds, give or take one step of four channels in a layer of sixteen."""
+    if issubclass(found.settings, RemovalSettings):
+        left = outcome.report["macs_after"] / outcome.report["macs_before"]
+        assert left == pytest.approx(0.5, abs=0.1) or outcome.warnings
+
+
+def its_files_pass_the_gate(path, outcome, data, folder):
+    validation = data.splits["validation"]
+    formats = ["tflite_int8"] if outcome.int8_aware else ["tflite_float32", "tflite_int8"]
+    written = write_many(path, formats, folder, name="small", labels=data.classes,
+                         calibration=data.splits["train"].images)  # fmt: skip
+    assert not written.failures, written.failures
+    logits = predictor(outcome.model)(validation.images)
+    for one in written.artifacts:
+        report = gate(one.path, one.contract, validation.images, logits, validation.labels)
+        assert report.passed, f"{one.format}: {report.cause}"
 
 
 def test_magnitude_reaches_its_sparsity_and_says_that_no_channel_went(trained, small_digits):
