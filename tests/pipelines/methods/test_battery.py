@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from exports import gate, load_model, save_model, write_many
+from exports.checks import Limits
 from pipelines.methods import METHODS, Context, method
 from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import fields_of
@@ -39,6 +40,9 @@ QUICK = {
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
     "equalisation": {"images": 64, "relu6": "open"},
 }  # fmt: skip
+
+# After an epoch or two some answers hang by a thread, more than in any network one would ship.
+BARELY_TRAINED = Limits(agreement=0.9, mean_error=0.05, max_error=0.5, accuracy_drop=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +111,8 @@ def its_files_pass_the_gate(path, outcome, data, folder):
     assert not written.failures, written.failures
     logits = predictor(outcome.model)(validation.images)
     for one in written.artifacts:
-        report = gate(one.path, one.contract, validation.images, logits, validation.labels)
+        report = gate(one.path, one.contract, validation.images, logits, validation.labels,
+                      limits={"tflite_int8": BARELY_TRAINED})  # fmt: skip
         assert report.passed, f"{one.format}: {report.cause}"
 
 
