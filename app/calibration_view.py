@@ -89,7 +89,7 @@ def _draw(
 
 def by_size(sizes: Sequence[Mapping[str, Any]], whole: float, theme: Colours) -> go.Figure:
     """Mean top-1 over the number of images, with the interval over the draws; dotted: the float file."""
-    figure = figure_of(theme, 280, "Top-1 on validation by number of calibration images")
+    figure = figure_of(theme, 280, "Top-1 by number of calibration images")
     figure.add_scatter(
         x=[str(one["images"]) for one in sizes],
         y=[one["top1"] for one in sizes],

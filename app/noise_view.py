@@ -66,7 +66,7 @@ def _draw(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 def costs(places: Sequence[Mapping[str, Any]], theme: Colours) -> go.Figure:
     """A bar per layer in the file's order: what its weights and its output cost at the logits."""
-    figure = figure_of(theme, 280, "Cost at the logits, one layer rounded at a time", barmode="stack")
+    figure = figure_of(theme, 280, "Cost at the logits, layer by layer", barmode="stack")
     for at, (part, name) in enumerate((("cost_output", "output"), ("cost_weights", "weights"))):
         figure.add_bar(
             x=[one["number"] for one in places], y=[one[part] or 0.0 for one in places], name=name,

@@ -68,7 +68,7 @@ def _by_layers(rows: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, ...],
 
 def curves(rows: Sequence[Mapping[str, Any]], whole: float, theme: Colours) -> go.Figure:
     """Accuracy over the share removed; the most sensitive groups in colour with names, the others grey."""
-    figure = figure_of(theme, 340, "Accuracy on validation, one group of layers cut at a time")
+    figure = figure_of(theme, 340, "Accuracy, one group of layers cut at a time")
     for place, (layers, its) in reversed(list(enumerate(_by_layers(rows)))):
         coloured = place < SHOWN
         figure.add_scatter(
