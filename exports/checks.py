@@ -166,7 +166,10 @@ def finite(logits: np.ndarray, answers: dict[str, np.ndarray]) -> Check:
 
 
 def selftest(answers: dict[str, np.ndarray], path: Path, contract: Contract) -> Check:
-    """The recorded answers again: one step of tolerance for the same kernels, eight between XNNPACK and reference."""
+    """The recorded answers again: one step of tolerance for the same kernels, 16 between XNNPACK and reference.
+
+    The two round differently in every layer: a MobileNetV1 came to 10 steps.
+    """
     name = "self-test"
     if "selftest" not in answers:
         return Check(name, False, f"{selftest_path(path).name} is missing; write the file again")
@@ -179,7 +182,7 @@ def selftest(answers: dict[str, np.ndarray], path: Path, contract: Contract) -> 
     unit = 1.0 if integer else max(float(np.ptp(expected.astype(np.float64))), 1e-6)
     off = float(np.abs(same.astype(np.float64) - expected).max()) / unit
     off_fast = float(np.abs(fast.astype(np.float64) - expected).max()) / unit
-    limit, limit_fast = (1.0, 8.0) if contract.output.dtype in {"int8", "uint8"} else (
+    limit, limit_fast = (1.0, 16.0) if contract.output.dtype in {"int8", "uint8"} else (
         (64.0, 512.0) if integer else (1e-3, 0.05 if contract.format == "tflite_dynamic" else 0.01))
     kind = "steps" if integer else "of the logit range"
     if off > limit:
