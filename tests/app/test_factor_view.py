@@ -48,7 +48,7 @@ def test_a_factorisation_is_shown_by_its_own_view_only() -> None:
         removal_view(REPORT, "two")
         factor_view(REPORT, "three")
 
-    test = AppTest.from_function(page).run()
+    test = AppTest.from_function(page, default_timeout=60).run()
     assert not test.exception
     assert [item.value for item in test.metric] == ["900 k", "2.5 k"]
     assert len(test.dataframe) == 3

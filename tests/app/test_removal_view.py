@@ -40,6 +40,6 @@ def test_only_a_removal_is_shown() -> None:
         removal_view({"validation_top1_after": 0.9}, "one")
         removal_view(REPORT, "two")
 
-    test = AppTest.from_function(page).run()
+    test = AppTest.from_function(page, default_timeout=60).run()
     assert not test.exception
     assert [item.value for item in test.metric] == ["900 k", "2.5 k"]
