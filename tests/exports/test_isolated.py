@@ -74,7 +74,7 @@ def test_a_child_does_not_outlive_its_parent(digits, tmp_path: Path):
             time.sleep(0.02)
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
-        gone, _ = psutil.wait_procs([child], timeout=5)
+        gone, _ = psutil.wait_procs([child], timeout=30)
         assert gone
     finally:
         parent.kill()

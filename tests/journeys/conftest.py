@@ -86,7 +86,7 @@ def stop(home: Path) -> None:
     for state in ("queued", "running"):
         for run in registry.list(state=state):
             LocalExecutor(opened).cancel(run.id)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while registry.count(state="running") and time.monotonic() < end:
         time.sleep(0.3)
     stop_supervisor(opened)

@@ -69,7 +69,7 @@ def supervise(home):
     for process in belonging_to(home):
         process.kill()
     for process in started:
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def belonging_to(home):
@@ -98,7 +98,7 @@ def until(condition, what, seconds=30.0):
 def reaches(registry):
     """Waits until a run has a state."""
 
-    def wait(run_id, state, seconds=40.0):
+    def wait(run_id, state, seconds=120.0):
         until(lambda: registry.get(run_id).state == state, f"{run_id} to be {state}", seconds)
         return registry.get(run_id)
 

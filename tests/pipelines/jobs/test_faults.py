@@ -213,7 +213,7 @@ def small_home(tmp_path, monkeypatch):
     home.close()
     for process in belonging_to(home):
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
     assert os.system(f"umount {small}") == 0
 
 
@@ -271,7 +271,7 @@ def test_a_supervisor_whose_home_is_deleted_leaves(home, supervise):
     process = supervise()
     until(lambda: is_supervised(home), "the supervisor")
     shutil.rmtree(home.folder)
-    assert process.wait(timeout=10) is not None
+    assert process.wait(timeout=60) is not None
 
 
 @pytest.mark.slow

@@ -147,7 +147,7 @@ def test_the_foreground_waits_for_its_slot_and_can_be_cancelled_meanwhile(home, 
     thread.start()
     until(lambda: f"waits for run {holder.run_id}" in caplog.text, "the foreground to wait")
     assert queue.cancel(waiting) == "cancelled"
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert ended == ["cancelled"]
     assert registry.get(holder.run_id).state == "running"
 
