@@ -84,7 +84,7 @@ def _measure(recipe: Recipe) -> dict[str, Any]:
         settings: Any = spec.settings
         if STEPS[spec.step].methods:
             # A method that trains several networks says how long all of them take.
-            more = sum(getattr(settings, name, 0) for name in ("teacher_epochs", "mask_epochs", "epochs_before"))
+            more = sum(getattr(settings, name, 0) for name in ("teacher_epochs", "epochs_before"))
             epochs = getattr(settings, "all_epochs", settings.epochs + more)
             part = epochs * len(train) * per_image * OVERHEAD[spec.step] + (marks[0] - begun)
         else:

@@ -71,6 +71,11 @@ class AdversarialSettings(RemovalSettings):
         "last", help="Weights of the fine-tuning to keep; best reads the labels of the validation images"
     )
 
+    @property
+    def epochs_before(self) -> int:
+        """Epochs of training before the cut."""
+        return self.mask_epochs
+
 
 def apply(model: Any, settings: AdversarialSettings, context: Context) -> Outcome:
     """Gives a smaller, fine-tuned model."""
