@@ -27,8 +27,8 @@ from pipelines.commands.command import table
 FOLDER = Path("build/removal_table")
 SEEDS = (0, 1, 2)
 IMAGES = 12_000
-NETWORK: dict[str, Any] = {"name": "mobilenet_v1", "width": 0.25, "small_input": "paper"}
-DENSE_EPOCHS, MORE_EPOCHS, BEFORE_CUT = 16, 16, 8  # the dense network; all that comes after; of which before a cut
+NETWORK: dict[str, Any] = {"name": "mobilenet_v1", "width": 0.25, "resolution": 16}
+DENSE_EPOCHS, MORE_EPOCHS, BEFORE_CUT = 10, 10, 5  # the dense network; all that comes after; of which before a cut
 REMOVE = {"remove": 0.5, "target": "macs", "multiple": 4, "least": 4, "epochs": MORE_EPOCHS, "compare_files": False}
 AUGMENTATION = {"flip": True, "shift": 0.06}
 # Methods that train towards their cut divide what the others spend on the fine-tuning; all else are their defaults.
@@ -89,7 +89,7 @@ def summary(seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
             }
         )
     return {"what": f"channels removed on {IMAGES:,} images of Fashion-MNIST, {NETWORK['name']} "
-                    f"x {NETWORK['width']}, 10,000 test images", "rows": rows}  # fmt: skip
+                    f"x {NETWORK['width']} at {NETWORK['resolution']} px, 10,000 test images", "rows": rows}  # fmt: skip
 
 
 def _judged(name: str, differences: list[float]) -> str:
@@ -137,7 +137,7 @@ def _dense(name: str, seed: int, folder: Path) -> dict[str, Any]:
 
     session.open_session(seed)
     data = _data()
-    model = zoo.build(**NETWORK, resolution=data.resolution, classes=10, channels=1)
+    model = zoo.build(**NETWORK, classes=10, channels=1)
     fit(model, data, _fitting(DENSE_EPOCHS), _watch(folder), seed=seed)
     save_model(model, folder / "model.keras")
     return {"top1": _judge(model, data), "macs_left": 1.0, "params_left": 1.0, "epochs": DENSE_EPOCHS}
@@ -151,7 +151,7 @@ def _method(name: str, seed: int, folder: Path) -> dict[str, Any]:
     session.open_session(seed)
     data, model = _data(), dense()
     method = METHODS[OTHER_FORMS.get(name, name)]
-    settings = method.settings(**{**REMOVE, **AUGMENTATION, **OF_METHOD.get(name, {})})
+    settings: Any = method.settings(**{**REMOVE, **AUGMENTATION, **OF_METHOD.get(name, {})})
     outcome = method.apply(model, settings, Context(data, seed, _watch(folder)))
     report = outcome.report
     return {
@@ -216,7 +216,7 @@ def _watch(folder: Path) -> Any:
 def _data() -> Any:
     from pipelines.data import open_dataset
 
-    data = open_dataset("fashion_mnist", cache=FOLDER / "images")
+    data = open_dataset("fashion_mnist", resolution=NETWORK["resolution"], cache=FOLDER / "images")
     train = data.splits["train"]
     few = dataclasses.replace(train, images=train.images[:IMAGES], labels=train.labels[:IMAGES], ids=train.ids[:IMAGES])
     return dataclasses.replace(data, splits={**data.splits, "train": few})
