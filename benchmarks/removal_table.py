@@ -88,8 +88,9 @@ def summary(seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
                 "against random, points": _judged(name, differences),
             }
         )
-    return {"what": f"channels removed on {IMAGES:,} images of Fashion-MNIST, {NETWORK['name']} "
-                    f"x {NETWORK['width']} at {NETWORK['resolution']} px, 10,000 test images", "rows": rows}  # fmt: skip
+    network = f"{NETWORK['name']} x {NETWORK['width']} at {NETWORK['resolution']} px"
+    what = f"channels removed on {IMAGES:,} images of Fashion-MNIST, {network}, 10,000 test images"
+    return {"what": what, "rows": rows}
 
 
 def _judged(name: str, differences: list[float]) -> str:
