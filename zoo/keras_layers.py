@@ -49,6 +49,21 @@ class HardSigmoid(_Plain):
 
 
 @keras.utils.register_keras_serializable("litesmith")
+class Sign(_Plain):
+    """1 where x >= 0, else -1. While training the gradient goes straight through where |x| <= 1, and is 0 elsewhere.
+
+    Source: Courbariaux et al., arXiv:1602.02830, section 1.3. At 0 it is 1, as the packed bits are.
+    """
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        hard = tf.where(x >= 0.0, 1.0, -1.0)
+        if not training:
+            return hard
+        soft = tf.clip_by_value(x, -1.0, 1.0)
+        return soft + tf.stop_gradient(hard - soft)
+
+
+@keras.utils.register_keras_serializable("litesmith")
 class ChannelSlice(_Plain):
     """Channels `start` up to `stop` of a map or a vector."""
 
@@ -132,6 +147,7 @@ class ChannelPad(_Plain):
 OWN = (
     HardSwish,
     HardSigmoid,
+    Sign,
     ChannelSlice,
     ChannelShuffle,
     ChannelGather,

@@ -180,6 +180,11 @@ def hard_sigmoid(x: Tensor, *, name: str) -> Tensor:
     return _put("HardSigmoid", x, name)
 
 
+def sign(x: Tensor, *, name: str) -> Tensor:
+    """1 where x is at least 0, else -1: what a binary convolution reads."""
+    return _put("Sign", x, name)
+
+
 def add(xs: Sequence[Tensor], *, name: str) -> Tensor:
     """The sum of maps of one shape."""
     return _put("Add", list(xs), name)

@@ -94,6 +94,7 @@ RULES: dict[str, Rule] = {
     "PReLU": Rule("prelu", a.prelu, PASS, "output", ("PRELU",)),
     "HardSwish": Rule("hard_swish", a.same_shape, PASS, "output", ("HARD_SWISH",)),
     "HardSigmoid": Rule("hard_sigmoid", a.same_shape, PASS, "fixed", ("ADD", "RELU6", "MUL")),
+    "Sign": Rule("sign", a.same_shape, PASS, "no", ("GREATER_EQUAL", "SELECT_V2")),
     "Activation": Rule(
         "activation", a.same_shape, PASS, "default", ("RELU", "RELU6", "LOGISTIC", "MUL", "TANH", "SOFTMAX")
     ),

@@ -1,11 +1,12 @@
 """Whole runs: every step once on digits at 16 pixels, recorded, compared, taken further, replayed."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from pipelines import compare
+from pipelines import compare, execute
 from pipelines.__main__ import main
 from pipelines.further import export_recipe
 from pipelines.jobs import InlineExecutor
@@ -81,27 +82,6 @@ def test_comparison_is_paired_on_the_same_images(finished):
         compare.rows(registry, [run], baseline="nothing")
 
 
-def test_test_images_serve_the_measure_step_alone(finished, monkeypatch):
-    """The other steps get the very same data set; hiding its test split must change nothing for them."""
-    import dataclasses
-
-    from pipelines import execute
-
-    registry, run = finished
-    opened = execute.open_data
-
-    def blind(recipe, home):
-        data = opened(recipe, home)
-        test = dataclasses.replace(data.splits["test"], images=None, labels=None)  # any use of them would fail
-        return dataclasses.replace(data, splits={**data.splits, "test": test})
-
-    monkeypatch.setattr(execute, "open_data", blind)
-    recipe = Recipe.parse(CHAIN.replace("  - measure: {rounds: 8}\n", ""))
-    again = registry.create(recipe.as_dict(), name="blind", seed=recipe.seed, queue=False)
-    assert InlineExecutor(registry.home).submit(again) == "done", registry.get(again).error
-    assert [item.sha256 for item in registry.artifacts(again)] == [item.sha256 for item in registry.artifacts(run)]
-
-
 def test_further_files_come_from_the_same_model(finished):
     registry, run = finished
     values = export_recipe(registry, run, ["tflite_uint8"], measure=False)
@@ -127,18 +107,33 @@ def test_finished_run_can_be_a_teacher(finished):
     assert [dependent.id for dependent in registry.dependents(run)].count(started.runs[0]) == 1
 
 
-def test_replay_on_a_fresh_home_gives_the_same_bytes(finished, tmp_path, monkeypatch, capsys):
+def test_replay_on_a_fresh_home_gives_the_same_bytes_whatever_the_test_images_are(
+    finished, tmp_path, monkeypatch, capsys
+):
+    """The test images serve the measure step alone: with noise in their place every file stays as it was."""
     registry, run = finished
     monkeypatch.setenv("LITESMITH_HOME", str(registry.home.folder))
     assert main(["show", run, "--json"]) == 0
     document = tmp_path / "run.json"
     document.write_text(capsys.readouterr().out)
+    opened = execute.open_data
+
+    def with_noise_to_test_on(recipe, home):
+        data = opened(recipe, home)
+        noise = np.random.default_rng(0).integers(0, 256, data.splits["test"].images.shape, np.uint8)
+        test = dataclasses.replace(data.splits["test"], images=noise)
+        return dataclasses.replace(data, splits={**data.splits, "test": test})
+
+    monkeypatch.setattr(execute, "open_data", with_noise_to_test_on)
     monkeypatch.setenv("LITESMITH_HOME", str(tmp_path / "fresh"))
     code = main(["replay", str(document), "--json"])
     found = json.loads(capsys.readouterr().out)
     assert code == 0, found
     assert found["equal"]
     assert len(found["files"]) == 4
+    fresh = Registry(Home.open(tmp_path / "fresh"))
+    for item in fresh.artifacts(found["run"]):
+        assert fresh.evaluations(item.id, split="test")[0].top1 < 0.4, "the noise was not what the files were judged on"
 
 
 def test_failing_step_names_the_cause_and_the_run_can_go_on(tmp_path):

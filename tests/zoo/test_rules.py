@@ -27,6 +27,7 @@ VOCABULARY: dict[str, Callable[[Any, Any], Any]] = {
     "PReLU": lambda x, y: layers.prelu(x, name="it"),
     "HardSwish": lambda x, y: layers.hard_swish(x, name="it"),
     "HardSigmoid": lambda x, y: layers.hard_sigmoid(x, name="it"),
+    "Sign": lambda x, y: layers.sign(x, name="it"),
     "Activation": lambda x, y: layers.swish(x, name="it"),
     "Add": lambda x, y: layers.add([x, y], name="it"),
     "Multiply": lambda x, y: layers.gate(x, y, name="it"),
@@ -140,7 +141,7 @@ def influence(model: Any) -> list[np.ndarray]:
         rows = []
         for channel in range(SHAPE[-1]):
             changed = [array.copy() for array in base]
-            changed[position][..., channel] += 1.5
+            changed[position][..., channel] -= 1.5  # below zero, where a sign or a ReLU changes
             moved = np.abs(model(changed, training=False).numpy() - rest) > 1e-6
             rows.append(moved.reshape(-1, moved.shape[-1]).any(axis=0))
         result.append(np.array(rows))

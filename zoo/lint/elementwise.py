@@ -20,7 +20,7 @@ from zoo.sketches import Op
 FOLDABLE = ("norm", "relu")
 ELEMENTWISE = (
     "depthwise", *FOLDABLE, "add", "subtract", "average", "maximum", "gate", "activation", "leaky_relu", "prelu",
-    "hard_swish", "hard_sigmoid", "softmax", "rescale", "elementwise",
+    "hard_swish", "hard_sigmoid", "sign", "softmax", "rescale", "elementwise",
 )  # fmt: skip
 WORDS = {"depthwise": "depthwise convolution", "norm": "norm that stands alone", "relu": "ReLU that stands alone",
          "add": "addition", "gate": "product", "rescale": "rescaling"}  # fmt: skip
