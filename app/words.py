@@ -125,6 +125,7 @@ OPERATORS = {
     "gate": "multiplication",
     "hard_swish": "hard-swish",
     "hard_sigmoid": "hard-sigmoid",
+    "sign": "sign",
     "activation": "swish or sigmoid",
     "grouped_conv": "grouped convolution",
     "prelu": "PReLU",

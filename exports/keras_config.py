@@ -22,7 +22,9 @@ OTHERS = (
     "AlphaDropout", "Conv1D", "ELU", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "LayerNormalization",
     "Minimum", "Permute", "RepeatVector", "SpatialDropout2D", "ThresholdedReLU", "UnitNormalization",
 )  # fmt: skip
-OURS = ("CellGather", "ChannelGather", "ChannelPad", "ChannelShuffle", "ChannelSlice", "HardSigmoid", "HardSwish", "Sign")
+OURS = (
+    "CellGather", "ChannelGather", "ChannelPad", "ChannelShuffle", "ChannelSlice", "HardSigmoid", "HardSwish", "Sign",
+)  # fmt: skip
 LAYERS = frozenset(
     {*OTHERS, *OURS, *(name for name in RULES if not name.startswith(("Condensing", "Learned")) and name not in OURS)}
 )

@@ -22,8 +22,9 @@ KINDS = {
     "AVERAGE_POOL_2D": "average_pool", "MEAN": "global_pool", "REDUCE_MAX": "global_max_pool", "PAD": "pad",
     "PADV2": "pad", "MIRROR_PAD": "pad", "RELU": "relu", "RELU6": "relu", "RELU_0_TO_1": "relu",
     "RELU_N1_TO_1": "relu", "LEAKY_RELU": "leaky_relu", "PRELU": "prelu", "HARD_SWISH": "hard_swish",
-    "SELECT_V2": "sign", "LOGISTIC": "activation", "TANH": "activation", "ELU": "activation", "GELU": "activation", "EXP": "activation",
-    "SOFTMAX": "softmax", "QUANTIZE": "rescale", "DEQUANTIZE": "rescale", "CAST": "rescale",
+    "LOGISTIC": "activation", "TANH": "activation", "ELU": "activation", "GELU": "activation", "EXP": "activation",
+    "GREATER_EQUAL": "elementwise", "SELECT_V2": "sign", "SOFTMAX": "softmax", "QUANTIZE": "rescale",
+    "DEQUANTIZE": "rescale", "CAST": "rescale",
     "RESIZE_BILINEAR": "resize", "RESIZE_NEAREST_NEIGHBOR": "resize",
 }  # fmt: skip
 HEAVY = ("conv", "depthwise", "dense", "transposed")

@@ -111,3 +111,32 @@ class MaskGate(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         return self.masks(x, self.index)
+
+
+class Switches(keras.layers.Layer):
+    """`count` switches, on where their logit is above 0; the gradient of a switch goes straight to its logit.
+
+    Call it with a tensor and the index of a switch per channel (`count`: always on). Source: the masks of Xu et al.,
+    arXiv:1812.04210, section 3.2.
+    """
+
+    def __init__(self, count: int, start: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.count = count
+        value = keras.initializers.Constant(start)
+        self.logits = self.add_weight(name="logits", shape=(count,), initializer=value)
+
+    def call(self, x: Any, index: np.ndarray) -> Any:
+        on = self.logits + tf.stop_gradient(tf.cast(self.logits > 0.0, tf.float32) - self.logits)
+        return x * tf.gather(tf.concat([on, [1.0]], axis=0), index)
+
+
+class SwitchGate(keras.layers.Layer):
+    """What a layer reads, through `switches`: channel i goes through switch `index[i]`."""
+
+    def __init__(self, switches: Switches, index: np.ndarray, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.switches, self.index = switches, np.asarray(index, np.int32)
+
+    def call(self, x: Any) -> Any:
+        return self.switches(x, self.index)

@@ -6,6 +6,9 @@ from difflib import get_close_matches
 
 from pipelines.method import Context, Method, Outcome
 from pipelines.methods.adversarial import METHOD as ADVERSARIAL
+from pipelines.methods.binary import METHOD as BINARY
+from pipelines.methods.binary_connect import METHOD as BINARY_CONNECT
+from pipelines.methods.binary_ensemble import METHOD as BINARY_ENSEMBLE
 from pipelines.methods.channel_norm import METHOD as CHANNEL_NORM
 from pipelines.methods.clustering import METHOD as CLUSTERING
 from pipelines.methods.collaborative import METHOD as COLLABORATIVE
@@ -21,6 +24,7 @@ from pipelines.methods.kernel_entropy import METHOD as KERNEL_ENTROPY
 from pipelines.methods.learned_groups import METHOD as LEARNED_GROUPS
 from pipelines.methods.lottery_ticket import METHOD as LOTTERY_TICKET
 from pipelines.methods.magnitude import METHOD as MAGNITUDE
+from pipelines.methods.main_subsidiary import METHOD as MAIN_SUBSIDIARY
 from pipelines.methods.network_slimming import METHOD as NETWORK_SLIMMING
 from pipelines.methods.random import METHOD as RANDOM
 from pipelines.methods.repr import METHOD as REPR
@@ -44,6 +48,7 @@ METHODS: dict[str, Method] = {
     "network_slimming": NETWORK_SLIMMING,
     "ista_gamma": ISTA_GAMMA,
     "random": RANDOM,
+    "main_subsidiary": MAIN_SUBSIDIARY,
     "crelu": CRELU,
     "learned_groups": LEARNED_GROUPS,
     "fully_learned_groups": FULLY_LEARNED_GROUPS,
@@ -53,6 +58,9 @@ METHODS: dict[str, Method] = {
     "cp": CP,
     "int8_aware": INT8_AWARE,
     "equalisation": EQUALISATION,
+    "binary_connect": BINARY_CONNECT,
+    "binary": BINARY,
+    "binary_ensemble": BINARY_ENSEMBLE,
 }
 
 

@@ -30,6 +30,7 @@ QUICK = {
     "network_slimming": {**CUT, "epochs": 1, "sparse_epochs": 2},
     "ista_gamma": {**CUT, "epochs": 1, "sparse_epochs": 3, "penalty": 1.0},
     "random": {**CUT, "epochs": 2},
+    "main_subsidiary": {"epochs": 1, "batch": 32, "recalibration": 8, "mask_rate": 0.05},
     "crelu": {"epochs": 2, "batch": 32, "recalibration": 8},
     "learned_groups": {"epochs": 2, "batch": 32},
     "fully_learned_groups": {"epochs": 2, "batch": 32},
@@ -39,7 +40,12 @@ QUICK = {
     "cp": {"epochs": 1, "batch": 32, "multiple": 1, "budget": 0.97, "skip_ends": False, "recalibration": 8},
     "int8_aware": {"epochs": 1, "batch": 32, "calibration_images": 64},
     "equalisation": {"images": 64, "relu6": "open"},
+    "binary_connect": {"epochs": 4, "batch": 32, "recalibration": 8},
+    "binary": {"epochs": 4, "batch": 32, "recalibration": 8},
+    "binary_ensemble": {"epochs": 2, "batch": 32, "recalibration": 8, "members": 2},
 }  # fmt: skip
+
+OF_BINARY = ("main_subsidiary",)  # methods that take a network which is binary already
 
 # After an epoch or two some answers hang by a thread, more than in any network one would ship.
 BARELY_TRAINED = Limits(agreement=0.9, mean_error=0.05, max_error=0.5, accuracy_drop=0.05)
@@ -77,6 +83,9 @@ def test_method_declares_source_summary_and_helped_settings(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_method_leaves_the_input_alone_repeats_itself_and_survives_saving(name, trained, small_digits, tmp_path):
+    if name in OF_BINARY:
+        session.open_session(0)
+        trained = apply("binary_connect", trained, small_digits).model
     session.open_session(0)
     before = [value.copy() for value in trained.get_weights()]
     outcome = apply(name, trained, small_digits)
