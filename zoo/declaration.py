@@ -96,7 +96,7 @@ class Architecture:
     `widths` are the published ones (any other that the rounding rule allows works as well); where the paper has no
     width multiplier, `width_is_extension` is true and every width but 1 is this project's own. `variant_resolutions`
     holds the variants whose usual resolution is another one. `weights_follow_resolution` marks the families that
-    flatten a map, so that their weights belong to one resolution.
+    flatten a map or have another kernel for small images, so that their weights do not fit every resolution.
     """
 
     name: str

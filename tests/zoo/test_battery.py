@@ -178,8 +178,15 @@ def test_one_step_moves_every_weight_of_the_published_design(name, options):
     one_step_moves_every_weight(name, options)
 
 
+# Families whose published channels lie off the rule for the widths between them.
+TABLES = ("proxylessnas", "shufflenet_v2")
+
+
 @settings(deadline=None, max_examples=60)
-@given(name=st.sampled_from(NAMES), widths=st.tuples(st.floats(0.05, 4.0), st.floats(0.05, 4.0)))
+@given(
+    name=st.sampled_from([name for name in NAMES if name not in TABLES]),
+    widths=st.tuples(st.floats(0.05, 4.0), st.floats(0.05, 4.0)),
+)
 def test_a_smaller_width_never_has_more_weights_or_multiply_adds(name, widths):
     small, large = sorted(widths)
     less, more = zoo.cost(name, width=small), zoo.cost(name, width=large)

@@ -44,7 +44,7 @@ def cifar(depth: int, growth: int = 8) -> tuple[Block, ...]:
 
 VARIANTS = {
     "74": IMAGENET,
-    **{f"cifar{depth}": cifar(depth) for depth in (50, 86)},
+    **{f"cifar{depth}": cifar(depth) for depth in (50, 74, 86, 98, 110, 122)},
     "cifar182": cifar(182, growth=12),
 }
 BOTTLENECK = 4

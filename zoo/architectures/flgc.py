@@ -40,7 +40,7 @@ def features(image: Tensor, width: float, form: str, *, groups: int, where: str,
                 x = other(x, channels_of(x) * stage.expansion, f"{name}_expand", "relu6")
             x = depthwise_norm(x, name=f"{name}_depthwise", stride=stride, activation="relu6")
             x = learned(x, scaled(stage.channels, width), f"{name}_project")
-            if block > 1:
+            if stride == 1 and channels_of(source) == channels_of(x):
                 x = layers.add([source, x], name=f"{name}_add")
     last = make_divisible(LAST * width) if width > 1 else LAST
     return other(x, last, "last", "relu6")

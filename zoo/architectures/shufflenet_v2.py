@@ -34,16 +34,11 @@ EPSILON = 1e-5
 def stage2_channels(width: float) -> int:
     """Channels of the first stage. The paper gives a table, not a formula.
 
-    Between its rows the channels are 116 * width to the nearest multiple of 4 (halves must stay even), held between the
-    neighbouring rows so that a smaller width never has more: 0.45 gives 48 and not 52. Below 0.5 the formula runs on
-    down to 4 channels, above 2.0 on upwards from 244. Widths outside 0.5 to 2.0 are an extension of this project.
+    Off its rows they are 116 * width to the nearest multiple of 4 (halves must stay even), at least 4. The row of 0.5
+    lies below that and the row of 2.0 above, so 0.45 has more channels than 0.5. Widths outside 0.5 to 2.0 are an
+    extension of this project.
     """
-    if width in STAGE2_CHANNELS:
-        return STAGE2_CHANNELS[width]
-    channels = max(4, int(116 * width / 4 + 0.5) * 4)
-    floor = max((count for row, count in STAGE2_CHANNELS.items() if row < width), default=4)
-    channels = max(channels, floor)
-    return min([channels, *(count for row, count in STAGE2_CHANNELS.items() if row > width)])
+    return STAGE2_CHANNELS.get(width) or max(4, int(116 * width / 4 + 0.5) * 4)
 
 
 def features(image: Tensor, width: float, *, shuffle: bool, small_input: str) -> Tensor:

@@ -77,15 +77,15 @@ def fire(x: Tensor, table: Fire, width: float, *, name: str) -> Tensor:
 def features(image: Tensor, width: float, *, variant: str) -> Tensor:
     """The map of the last fire module from `image` in [0, 1]: 512 channels.
 
-    Below 64 pixels the stem keeps the size and its pool is left out. The kernel stays, 7x7 in version 1.0, so that
-    weights fit every resolution. Width scales the fire modules and leaves the stem as it is.
+    Below 64 pixels the stem is 3x3 and keeps the size, and its pool is left out; so weights of version 1.0, whose stem
+    is 7x7, fit only one side of that line. Width scales the fire modules and leaves the stem as it is.
     """
     table = VARIANTS[variant]
     small = is_small(shape_of(image))
     x = activated_conv(
         image,
         table.stem,
-        table.kernel,
+        3 if small else table.kernel,
         name="stem",
         stride=1 if small else 2,
         padding="same" if small else "valid",
@@ -114,6 +114,7 @@ ARCHITECTURE = Architecture(
     head=head,
     widths=(1.0,),
     width_is_extension=True,
+    weights_follow_resolution=True,
     options=(
         Option("variant", "1.0", "1.0 is the paper's; 1.1 costs less than half for the same accuracy", ("1.0", "1.1")),
         dropout_option(0.5, "paper: 0.5, in front of the last convolution"),

@@ -15,8 +15,9 @@ def test_groups_are_learned_where_they_were_asked_for(where, learned):
     assert all(where == "all" or name.endswith("_project_conv") for name in found)
 
 
-def test_training_form_is_mobilenet_v2_and_logits_of_groups():
-    ours, plain = zoo.sketch("flgc", form="train"), zoo.sketch("mobilenet_v2")
+@pytest.mark.parametrize("width", [0.05, 0.1, 0.25, 1.0])
+def test_training_form_is_mobilenet_v2_and_logits_of_groups(width):
+    ours, plain = zoo.sketch("flgc", form="train", width=width), zoo.sketch("mobilenet_v2", width=width)
     assert [op.name for op in ours.ops] == [op.name for op in plain.ops]
     for op in ours.ops:
         logits = 4 * (ours[op.inputs[0]].shape[-1] + op.shape[-1]) if op.kind == "learned_conv" else 0

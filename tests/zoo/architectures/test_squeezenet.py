@@ -55,3 +55,17 @@ def test_small_inputs_keep_the_size_in_the_stem():
     assert "stem_pool" not in sketch
     assert sketch["fire9_concat"].shape == (8, 8, 512)
     assert zoo.cost("squeezenet", resolution=64).layers[1]["shape"][:2] == [29, 29]
+
+
+@pytest.mark.parametrize(
+    ("variant", "params", "macs"),
+    # By hand: the 7x7 stem of 1.0 has 96 * (3 * 49 + 1) weights, a 3x3 one 96 * (3 * 9 + 1).
+    [("1.0", 1_248_424 - 96 * 3 * 40, 246_448_128 - 32 * 32 * 96 * 3 * 40), ("1.1", 1_235_496, None)],
+)
+def test_small_images_meet_a_stem_of_3x3_that_keeps_their_size(variant, params, macs):
+    cost = zoo.cost("squeezenet", variant=variant, resolution=32)
+    sketch = zoo.sketch("squeezenet", variant=variant, resolution=32)
+    assert sketch["stem_conv"].shape[:2] == (32, 32)
+    assert "stem_pool" not in sketch
+    assert cost.params == params
+    assert macs is None or cost.macs == macs
