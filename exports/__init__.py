@@ -10,7 +10,7 @@ from exports.checks import LIMITS, Check, Limits
 from exports.contract import Contract, InputSpec, OutputSpec, contract_path, selftest_path
 from exports.evaluate import ClassScore, Evaluation, evaluate, score
 from exports.formats import FORMATS, Format, format_named
-from exports.gate import GateReport, gate
+from exports.gate import GateReport, gate, opens
 from exports.int8_faults import Calibration
 from exports.keras_import import Imported, import_model
 from exports.latency import LatencyReport, LatencyRow, machine, measure
@@ -58,6 +58,7 @@ __all__ = [
     "machine",
     "mcnemar",
     "measure",
+    "opens",
     "paired_difference",
     "predict",
     "save_model",

@@ -60,7 +60,10 @@ class Check:
 
 def same_bytes(path: Path, contract: Contract) -> Check:
     """Whether the file is the one its contract was written for."""
-    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+    data = path.read_bytes() if path.is_file() else None
+    found = "missing" if data is None else hashlib.sha256(data).hexdigest()
+    if data is not None and found == contract.sha256 and len(data) != contract.bytes:
+        return Check("hash", False, f"the file has {len(data):,} bytes, its contract says {contract.bytes:,}")
     same = found == contract.sha256
     message = "the bytes are those the contract was written for" if same else (
         f"the bytes changed since the contract was written: SHA-256 {found[:12]}… instead of {contract.sha256[:12]}…"
@@ -106,6 +109,7 @@ def matches_contract(facts: TfliteFacts, contract: Contract) -> Check:
         ("output scale", _rounded(facts.outputs[0].scale), _rounded(answer.scale)),
         ("output zero point", facts.outputs[0].zero_point, answer.zero_point),
         ("number of labels", answer.classes, len(contract.labels)),
+        ("list of operators", facts.operators, contract.operators or facts.operators),
     ]
     wrong += [f"{what} is {found} in the file, {said} in the contract" for what, found, said in pairs if found != said]
     if not wrong and image.scale is not None:

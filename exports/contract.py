@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from exports.formats import FORMATS
+
 RESIZE_KERNELS = {"bilinear antialias": "BILINEAR", "bicubic antialias": "BICUBIC", "nearest": "NEAREST"}
 """Contract wording -> Pillow's `Image.Resampling` name (Pillow's own resize is the antialiased kind)."""
 
 CHANNEL_ORDERS = {"RGB": 3, "grey": 1}
+PIXELS = (0.0, 255.0)
+DTYPES = ("float32", "int8", "uint8", "int16")
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Contract:
         """A contract read back from `as_dict`.
 
         Raises:
-            ValueError: a key is missing or unknown.
+            ValueError: a key is missing or unknown, or a value is none that a file could have.
         """
         try:
             parts = dict(values)
@@ -89,10 +94,40 @@ class Contract:
             parts["input"] = InputSpec(**image)
             parts["output"] = OutputSpec(**parts["output"])
             parts["labels"] = tuple(parts["labels"])
-            return cls(**parts)
+            contract = cls(**parts)
         except (KeyError, TypeError, ValueError) as error:
             wanted = ", ".join(item.name for item in fields(cls))
             raise ValueError(f"this is not a contract of ours ({error}); it needs the keys {wanted}") from error
+        if faults := contract.faults():
+            raise ValueError(f"this contract cannot be kept: {'; '.join(faults)}")
+        return contract
+
+    def faults(self) -> list[str]:
+        """What no file could keep of this contract, whatever its bytes are; empty for a sound one."""
+        found = []
+        if self.format not in FORMATS:
+            found.append(f"format {self.format!r} is not one of {', '.join(FORMATS)}")
+        elif FORMATS[self.format].family != self.family:
+            found.append(f"family {self.family!r} is not that of {self.format}, {FORMATS[self.format].family}")
+        image, answer = self.input, self.output
+        counts = {"height": image.height, "width": image.width, "channels": image.channels, "classes": answer.classes}
+        found += [f"{name} {count!r} is no whole number above 0" for name, count in counts.items() if not _count(count)]
+        for end, spec in (("input", image), ("output", answer)):
+            if spec.dtype not in DTYPES:
+                found.append(f"{end} dtype {spec.dtype!r} is not one of {', '.join(DTYPES)}")
+            if spec.scale is not None and not _positive(spec.scale):
+                found.append(f"{end} scale {spec.scale!r} is no number above 0")
+            if spec.zero_point is not None and type(spec.zero_point) is not int:
+                found.append(f"{end} zero point {spec.zero_point!r} is no whole number")
+        if not _positive(image.pixel_scale):
+            found.append(f"pixel scale {image.pixel_scale!r} is no number above 0")
+        if tuple(image.range) != PIXELS:
+            found.append(f"wrong input range: {tuple(image.range)}; pixels are always 0..255")
+        if CHANNEL_ORDERS.get(image.order) != image.channels:
+            found.append(f"order {image.order!r} does not go with {image.channels!r} channels")
+        if image.resize not in RESIZE_KERNELS:
+            found.append(f"resize {image.resize!r} is not one of {', '.join(RESIZE_KERNELS)}")
+        return found
 
     def save(self, path: Path) -> None:
         """Write the contract as JSON with sorted keys, so that equal contracts are equal files."""
@@ -150,3 +185,11 @@ def contract_path(path: Path) -> Path:
 def selftest_path(path: Path) -> Path:
     """`net_tflite_int8.tflite` -> `net_tflite_int8.selftest.npz` in the same folder."""
     return path.with_name(path.name.removesuffix(path.suffix) + ".selftest.npz")
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value > 0

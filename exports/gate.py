@@ -70,27 +70,14 @@ def gate(
             path, contract, images, parent_logits, labels, limits=limits, check_hash=check_hash,
             timeout_s=timeout_s, memory_bytes=memory_bytes,
         )
+    if faults := contract.faults():
+        return _report([Check("contract", False, "; ".join(faults))])
     limit = limits if isinstance(limits, Limits) else {**LIMITS, **(limits or {})}[contract.format]
-    checks = [checks_of.same_bytes(path, contract)] if check_hash else []
-    checks.append(checks_of.input_range(images))
-    if not path.is_file() or not checks[-1].passed:
-        return _report([*checks, *([] if path.is_file() else [Check("file", False, f"{path.name} does not exist")])])
     examiner = _Examiner(path, contract, images, timeout_s, memory_bytes)
-    ended, answers = examiner.run()
-    stages = {report["stage"]: report for report in ended.reports}
-    if contract.family == "tflite":
-        if "read" not in stages:
-            cause = stages.get("unreadable", {}).get("cause") or ended.cause or "no reason given"
-            return _report([*checks, Check("readable", False, f"the file cannot be read as TFLite ({cause})")])
-        facts = checks_of.facts_of(stages["read"]["facts"])
-        checks += [checks_of.matches_contract(facts, contract), checks_of.operators(facts, contract)]
-    checks.append(checks_of.runs(stages, ended, contract))
-    if not checks[-1].passed:
+    checks, answers = _run(path, contract, images, examiner, check_hash=check_hash)
+    if answers is None:
         return _report(checks)
     logits = answers["logits"]
-    checks.append(checks_of.finite(logits, answers))
-    if not checks[-1].passed:
-        return _report(checks)
     checks.append(checks_of.selftest(answers, path, contract))
     judged = checks_of.agreement(logits, parent_logits, limit)
     if labels is not None:
@@ -99,6 +86,45 @@ def gate(
         cause = _name_cause(logits, parent_logits, limit, examiner, contract)
         judged = [check if check.passed else replace(check, message=f"{check.message}; {cause}") for check in judged]
     return _report([*checks, *judged])
+
+
+def opens(
+    path: Path | str, contract: Contract, images: np.ndarray, *, timeout_s: float = 120.0,
+    memory_bytes: int = MEMORY_BYTES,
+) -> GateReport:
+    """Whether the file is the one its contract was written for, and gives finite answers to uint8 `images`.
+
+    What a file from anywhere must pass before a process of ours opens it: until then only a child does. Says nothing
+    about how right the answers are.
+    """
+    path = Path(path).resolve()
+    if faults := contract.faults():
+        return _report([Check("contract", False, "; ".join(faults))])
+    examiner = _Examiner(path, contract, images, timeout_s, memory_bytes)
+    return _report(_run(path, contract, images, examiner, check_hash=True)[0])
+
+
+def _run(
+    path: Path, contract: Contract, images: np.ndarray, examiner: _Examiner, *, check_hash: bool
+) -> tuple[list[Check], dict[str, np.ndarray] | None]:
+    """The checks of everything but the answers' worth, and the answers; None for them when a check failed early."""
+    checks = [checks_of.same_bytes(path, contract)] if check_hash else []
+    checks.append(checks_of.input_range(images))
+    if not path.is_file() or not checks[-1].passed:
+        return [*checks, *([] if path.is_file() else [Check("file", False, f"{path.name} does not exist")])], None
+    ended, answers = examiner.run()
+    stages = {report["stage"]: report for report in ended.reports}
+    if contract.family == "tflite":
+        if "read" not in stages:
+            cause = stages.get("unreadable", {}).get("cause") or ended.cause or "no reason given"
+            return [*checks, Check("readable", False, f"the file cannot be read as TFLite ({cause})")], None
+        facts = checks_of.facts_of(stages["read"]["facts"])
+        checks += [checks_of.matches_contract(facts, contract), checks_of.operators(facts, contract)]
+    checks.append(checks_of.runs(stages, ended, contract))
+    if not checks[-1].passed:
+        return checks, None
+    checks.append(checks_of.finite(answers["logits"], answers))
+    return checks, answers if checks[-1].passed else None
 
 
 def _report(checks: list[Check]) -> GateReport:
@@ -182,18 +208,36 @@ def _gate_bundle(
             listing = _unpack(path, Path(scratch))
         except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, ValueError, OSError) as error:
             return _report([*checks, Check("readable", False, f"the bundle cannot be unpacked ({error})")])
-        for entry in listing:
-            member = Path(scratch) / entry["file"]
+        missing = [name for name in ("labels.txt", "classify.py") if not (Path(scratch) / name).is_file()]
+        checks += [Check(name, False, "it is not in the bundle") for name in missing]
+        for name in listing:
+            member = Path(scratch) / name
             if not contract_path(member).is_file():
-                checks.append(Check(f"{member.name}: contract", False, "it is not in the bundle"))
+                checks.append(Check(f"{name}: contract", False, "it is not in the bundle"))
                 continue
-            report = gate(member, Contract.load(contract_path(member)), images, parent, labels,
-                          check_hash=check_hash, **rest)
-            checks += [replace(check, name=f"{member.name}: {check.name}") for check in report.checks]
+            try:
+                promised = Contract.load(contract_path(member))
+            except ValueError as error:
+                checks.append(Check(f"{name}: contract", False, str(error)))
+                continue
+            if "labels.txt" not in missing:
+                checks.append(_labels(Path(scratch) / "labels.txt", promised, name))
+            report = gate(member, promised, images, parent, labels, check_hash=check_hash, **rest)
+            checks += [replace(check, name=f"{name}: {check.name}") for check in report.checks]
     return _report(checks)
 
 
-def _unpack(path: Path, folder: Path) -> list[dict[str, str]]:
+def _labels(path: Path, contract: Contract, member: str) -> Check:
+    listed = path.read_text("utf-8", "replace").splitlines()
+    same = listed == list(contract.labels)
+    told = "the labels are those of the contract" if same else (
+        f"labels.txt lists {len(listed)} labels that are not the {len(contract.labels)} of the contract"
+    )
+    return Check(f"{member}: labels", same, told)
+
+
+def _unpack(path: Path, folder: Path) -> list[str]:
+    """Unpacks the bundle and gives the names of the artifacts it lists. Raises: ValueError when it lists none."""
     with zipfile.ZipFile(path) as bundle:
         if sum(entry.file_size for entry in bundle.infolist()) > BUNDLE_BYTES:
             raise ValueError(f"it unpacks to more than {BUNDLE_BYTES} bytes")
@@ -201,4 +245,10 @@ def _unpack(path: Path, folder: Path) -> list[dict[str, str]]:
             if Path(entry.filename).name != entry.filename:
                 raise ValueError(f"it holds a path, {entry.filename!r}, where plain file names belong")
             (folder / entry.filename).write_bytes(bundle.read(entry))
-    return json.loads((folder / "bundle.json").read_text("utf-8"))["files"]
+    listing = json.loads((folder / "bundle.json").read_text("utf-8"))
+    files = listing.get("files") if isinstance(listing, dict) else None
+    rows = files if isinstance(files, list) else []
+    names = [row.get("file") if isinstance(row, dict) else None for row in rows]
+    if not names or not all(isinstance(name, str) and name and Path(name).name == name for name in names):
+        raise ValueError("bundle.json does not list the files of the bundle by their names")
+    return [str(name) for name in names]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.commands.command import Command
 from pipelines.jobs import LocalExecutor, Queue
-from pipelines.runs import Home, Registry
+from pipelines.runs import Home, Registry, states
 
 
 def _run_argument(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +31,21 @@ def _delete_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--for-good", action="store_true", help="empty the trash afterwards; cannot be undone")
 
 
+def _settled(home: Home) -> Queue:
+    """The queue of a home where no run is called running whose worker is gone, as after a power cut."""
+    queue = Queue(home)
+    queue.settle_dead()
+    return queue
+
+
 def _cancel(home: Home, asked: argparse.Namespace) -> dict[str, Any]:
-    return {"run": asked.run, "state": Queue(home).cancel(asked.run)}
+    return {"run": asked.run, "state": _settled(home).cancel(asked.run)}
 
 
 def _resume(home: Home, asked: argparse.Namespace) -> dict[str, Any]:
-    Registry(home).get(asked.run)
-    Queue(home).resume(asked.run)
+    queue = _settled(home)
+    if Registry(home).get(asked.run).state != states.QUEUED:  # it waits already; somebody must look after the queue
+        queue.resume(asked.run)
     return {"run": asked.run, "state": LocalExecutor(home).submit(asked.run)}
 
 
@@ -55,6 +63,7 @@ def _rename(home: Home, asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _delete(home: Home, asked: argparse.Namespace) -> dict[str, Any]:
+    _settled(home)
     registry = Registry(home)
     deleted = registry.delete(asked.run, with_dependents=asked.with_dependents)
     if asked.for_good:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exports import Contract
+import numpy as np
+
+from exports import Contract, opens
 from pipelines.runs import Home, Registry
 
 
 def file_named(reference: str) -> tuple[Path, Contract, str]:
-    """Gives (path, contract, shown name). ValueError when there is no such file or it has no contract."""
+    """Gives (path, contract, shown name) of a file that was opened and run in a child process.
+
+    Raises: ValueError when there is no such file, it has no contract, is not the one its contract was written for, or
+    does not run.
+    """
     path = Path(reference)
     if path.is_file():
-        return path, Contract.beside(path), path.name
+        contract = Contract.beside(path)
+        image = contract.input
+        noise = np.random.default_rng(0).integers(0, 256, (2, image.height, image.width, image.channels), np.uint8)
+        report = opens(path, contract, noise)
+        if not report.passed:
+            raise ValueError(f"{path.name} was not run: {report.cause}")
+        return path, contract, path.name
     if path.suffix in (".tflite", ".onnx"):
         raise ValueError(f"there is no file {reference}")
     home = Home.open()

@@ -66,6 +66,7 @@ class LocalExecutor(_Recorded):
 
         Raises ValueError for a run that is done.
         """
+        self.queue.settle_dead()
         if self.status(run_id) not in (states.QUEUED, states.RUNNING):
             self.queue.resume(run_id)
         ensure_supervisor(self.home)

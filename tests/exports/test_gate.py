@@ -337,3 +337,65 @@ def test_a_damaged_bundle_names_the_member(digits, artifacts: dict[str, Artifact
     assert set(failed(report)) == {"small_tflite_int8.tflite: readable"}
     path.write_bytes(b"no zip")
     assert "cannot be unpacked" in failed(judge(path, digits))["readable"]
+
+
+def rewritten(path: Path, changes: dict[str, bytes | None]) -> None:
+    """The bundle at `path` with some members replaced, or left out (None)."""
+    import zipfile
+
+    with zipfile.ZipFile(path) as old:
+        entries = {name: old.read(name) for name in old.namelist()}
+    entries |= {name: data for name, data in changes.items() if data is not None}
+    with zipfile.ZipFile(path, "w") as new:
+        for name, data in entries.items():
+            if changes.get(name, data) is not None:
+                new.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bundle.json": b'{"files": []}'}, "does not list the files"),
+        ({"bundle.json": b'{"files": 5}'}, "does not list the files"),
+        ({"bundle.json": b'{"files": [{}]}'}, "does not list the files"),
+        ({"bundle.json": b"[1]"}, "does not list the files"),
+        ({"bundle.json": b'{"files": [{"file": "../x"}]}'}, "does not list the files"),
+        ({"classify.py": None}, "it is not in the bundle"),
+        ({"labels.txt": None}, "it is not in the bundle"),
+        ({"labels.txt": b"x"}, "labels.txt lists 1 labels"),
+        ({"small_tflite_int8.contract.json": b"{}"}, "not a contract of ours"),
+    ],
+)
+def test_a_bundle_whose_parts_do_not_belong_together_is_refused(changes, said, digits, artifacts, tmp_path):
+    path = Path(shutil.copy(artifacts["bundle"].path, tmp_path))
+    shutil.copy(artifacts["bundle"].contract_path, contract_path(path))
+    rewritten(path, changes)
+    report = judge(path, digits)
+    assert not report.passed
+    assert said in str(report.cause)
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "said"),
+    [
+        ("input", {"range": (0.0, 1.0)}, "wrong input range"),
+        ("input", {"order": "RGB"}, "order 'RGB' does not go with 1 channels"),
+        ("input", {"resize": "lanczos"}, "resize 'lanczos' is not one of"),
+        ("input", {"scale": float("nan")}, "input scale nan is no number above 0"),
+        ("output", {"scale": 0.0}, "output scale 0.0 is no number above 0"),
+        ("output", {"zero_point": "x"}, "output zero point 'x' is no whole number"),
+        ("input", {"height": 0}, "height 0 is no whole number above 0"),
+        (None, {"format": "foo"}, "format 'foo' is not one of"),
+        (None, {"family": "onnx"}, "family 'onnx' is not that of tflite_int8"),
+        (None, {"operators": {"X": 1}}, "list of operators"),
+    ],
+)
+def test_a_contract_that_lies_is_refused_and_not_read_back(part, values, said, digits, copied):
+    path = copied("tflite_int8")
+    sound = Contract.beside(path)
+    lying = replace(sound, **({part: replace(getattr(sound, part), **values)} if part else values))
+    report = judge(path, digits, contract=lying)
+    assert said in str(report.cause)
+    if lying.faults():
+        with pytest.raises(ValueError, match="this contract cannot be kept"):
+            Contract.from_dict(lying.as_dict())

@@ -138,3 +138,37 @@ def test_whether_a_worker_is_lost(queue, home, registry, make, values, lost):
     running(queue, home, run_id, **values)
     assert queue.settle_dead() == ([run_id] if lost else [])
     assert registry.get(run_id).state == ("queued" if lost else "running")
+
+
+def dead_mark() -> ProcessMark:
+    """The mark of a process that was there and is gone."""
+    import subprocess
+    import sys
+
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    child.wait()
+    return ProcessMark(host_name(), child.pid, 1.0)
+
+
+@pytest.mark.parametrize("command", ["cancel", "resume", "delete"])
+def test_after_a_power_cut_the_command_line_can_do_with_a_run_what_it_likes(
+    command, queue, registry, make, capsys, monkeypatch
+):
+    """Nobody is there to notice that the worker of a running run is gone; each command notices it itself."""
+    from pipelines.__main__ import main
+    from pipelines.jobs import executor
+
+    woken: list[str] = []
+    monkeypatch.setattr(executor, "ensure_supervisor", lambda home: woken.append("supervisor"))
+    run_id = make()
+    assert queue.claim(worker=dead_mark(), lease_s=-1.0) is not None
+    assert registry.get(run_id).state == states.RUNNING
+    if command == "delete":
+        assert main(["cancel", run_id]) == 0
+    assert main([command, run_id, "--json"]) == 0
+    capsys.readouterr()
+    if command == "resume":
+        assert woken
+        assert registry.get(run_id).state == states.QUEUED
+    elif command == "cancel":
+        assert registry.get(run_id).state == states.CANCELLED
