@@ -14,10 +14,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from pipelines.commands import COMMANDS
+from pipelines.data import Unusable
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,7 +89,8 @@ def _run(arguments: list[str], as_json: bool) -> tuple[int, str]:
 def _report(error: Exception, kind: str, as_json: bool) -> str:
     message = str(error) or type(error).__name__
     if as_json:
-        return json.dumps({"error": message, "kind": kind}, indent=2)
+        problems = {"problems": [asdict(problem) for problem in error.problems]} if isinstance(error, Unusable) else {}
+        return json.dumps({"error": message, "kind": kind, **problems}, indent=2)
     print(f"error: {message}", file=sys.stderr)
     return ""
 

@@ -19,7 +19,7 @@ import PIL
 
 from pipelines.data import cache as disk
 from pipelines.data.collection import Collection, Progress, Request
-from pipelines.data.dataset import SPLITS, Dataset, Problem, Split, describe, preview
+from pipelines.data.dataset import SPLITS, Dataset, Problem, Split, Unusable, describe, preview
 from pipelines.data.decode import Unreadable, decode
 from pipelines.data.digits import open_digits
 from pipelines.data.fashion_mnist import open_fashion_mnist
@@ -33,7 +33,7 @@ from pipelines.data.unpack import unpack_zip
 from pipelines.data.zip_file import open_zip
 
 __all__ = [
-    "RESIZE", "SOURCES", "SPLITS", "Dataset", "Limits", "Problem", "Source", "Split", "Unreadable",
+    "RESIZE", "SOURCES", "SPLITS", "Dataset", "Limits", "Problem", "Source", "Split", "Unreadable", "Unusable",
     "decode", "describe", "open_dataset", "prepare", "preview", "read_picture", "source_of", "unpack_zip",
 ]  # fmt: skip
 
@@ -164,16 +164,19 @@ def open_dataset(
 
 def _build(found: Collection, request: Request, split: Any, folder: Path) -> None:
     decoded = found.decode(request)
-    assignment = assign(
-        decoded.ids,
-        decoded.labels.tolist(),
-        decoded.pixel_sha256,
-        decoded.classes,
-        seed=split["split_seed"],
-        validation=split["validation"],
-        test=split["test"],
-        given=decoded.given,
-    )
+    try:
+        assignment = assign(
+            decoded.ids,
+            decoded.labels.tolist(),
+            decoded.pixel_sha256,
+            decoded.classes,
+            seed=split["split_seed"],
+            validation=split["validation"],
+            test=split["test"],
+            given=decoded.given,
+        )
+    except ValueError as error:
+        raise Unusable(f"{found.title}: {error}", decoded.problems) from None
     used = [index for index, name in enumerate(assignment.split) if name]
     # Seeded order mixes the classes, so the first images of a split are a fair sample of it.
     order = used if found.keeps_order else sorted(used, key=lambda i: (assignment.turn[i], decoded.ids[i]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,18 @@ class Problem:
 
     item: str
     reason: str
+
+
+class Unusable(ValueError):
+    """A source that makes no data set, because of files that had to be set aside: `problems` lists them."""
+
+    SHOWN = 3
+
+    def __init__(self, message: str, problems: Sequence[Problem]) -> None:
+        shown = "; ".join(f"{problem.item}: {problem.reason}" for problem in problems[: self.SHOWN])
+        more = f" and {len(problems) - self.SHOWN:,} more" if len(problems) > self.SHOWN else ""
+        super().__init__(f"{message}; set aside were {shown}{more}" if problems else message)
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True)

@@ -57,12 +57,11 @@ def decode(source: Path | str | bytes, limits: Limits = USUAL) -> Image.Image:
         raise Unreadable(f"claims {width}x{height} pixels, at most {limits.max_pixels:,} in all are read")
     try:
         image.load()
-        image = ImageOps.exif_transpose(image)
-    except MemoryError:
+        return to_eight_bits(ImageOps.exif_transpose(image))
+    except (MemoryError, Unreadable):
         raise
     except Exception as error:  # as above: a codec's complaint about this file, not a state of ours
         raise Unreadable(f"damaged or cut short ({_cause(error)})") from error
-    return to_eight_bits(image)
 
 
 def read_bytes(path: Path, limits: Limits) -> bytes:

@@ -7,9 +7,12 @@ import os
 from pathlib import Path
 
 from pipelines.data.collection import Collection, Decoded, Request
-from pipelines.data.dataset import Problem
+from pipelines.data.dataset import Problem, Unusable
 from pipelines.data.files import NATURAL, decode_files
 from pipelines.data.layout import Layout, arrange
+from pipelines.data.limits import USUAL
+
+DEPTH = USUAL.zip_depth
 
 
 def open_folder(argument: str, cache: Path) -> Collection:
@@ -18,15 +21,19 @@ def open_folder(argument: str, cache: Path) -> Collection:
     The fingerprint is of names, sizes and both change times of all files: every write to a file changes it.
     """
     root = Path(argument).expanduser()
-    if root.is_file():
+    try:
+        is_file, is_folder = root.is_file(), root.is_dir()
+    except OSError as error:  # a name that no file system takes
+        raise ValueError(f"folder:{argument} cannot be opened ({error.strerror})") from None
+    if is_file:
         raise ValueError(f"folder:{argument} is a file; for a zip use zip:{argument}")
-    if not root.is_dir():
+    if not is_folder:
         raise ValueError(f"folder:{argument} does not exist (looked for {root.absolute()})")
     files, folders, problems = _list(root)
     try:
         layout = arrange(((_shown(name), name) for name, _ in files), map(_shown, folders))
     except ValueError as error:
-        raise ValueError(f"folder:{argument} cannot be used: {error}") from None
+        raise Unusable(f"folder:{argument} cannot be used: {error}", problems) from None
     layout.problems.extend(problems)
     seen = hashlib.sha256()
     for name, status in files:
@@ -60,7 +67,10 @@ def _list(root: Path) -> tuple[list[tuple[str, os.stat_result]], list[str], list
             try:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name)
-                    walk(name)
+                    if name.count("/") + 1 < DEPTH:
+                        walk(name)
+                    else:
+                        problems.append(Problem(_shown(name), f"lies {DEPTH} folders deep; nothing below it is read"))
                 elif entry.is_file():
                     files.append((name, entry.stat()))
                 elif entry.is_dir():

@@ -115,6 +115,13 @@ def _check(classes: list[str], items: list[Item]) -> None:
     for name in classes:
         if not printable(name):
             raise ValueError(f"class folder {name!r} has control characters in its name; rename it")
+        if not name.strip():
+            raise ValueError(f"class folder {name!r} has a blank name; rename it")
+    spelled: dict[str, str] = {}
+    for name in classes:
+        other = spelled.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            raise ValueError(f"class folders {other!r} and {name!r} differ in their spelling alone; rename one")
     if len(classes) == 1:
         raise ValueError(f"it has one class only ({classes[0]!r}); a classifier needs at least two sub-folders")
     filled = {item.label for item in items}

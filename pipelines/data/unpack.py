@@ -59,6 +59,8 @@ def unpack_zip(
                 written.append(file)
                 try:
                     total += _stream(archive, info, name, file, limits.zip_total_bytes - total, limits)
+                    if _too_dense(total, path.stat().st_size, limits):
+                        raise ValueError(f"zip bomb: it unpacks to more than {limits.zip_ratio} times its size")
                     member = Member(name, file.name)
                 except _DamagedEntry as error:
                     file.unlink(missing_ok=True)
@@ -151,6 +153,11 @@ def safe_parts(name: str, depth: int) -> tuple[str, ...]:
     if len(parts) > depth:
         raise ValueError(f"entry {name!r} lies {len(parts)} folders deep, at most {depth} are accepted")
     return parts
+
+
+def _too_dense(unpacked: int, packed: int, limits: Limits) -> bool:
+    """Whether a whole zip grows more than photos ever do: many entries of zeros, none of which is large."""
+    return unpacked > limits.zip_ratio_from_bytes and unpacked > limits.zip_ratio * max(1, packed)
 
 
 def _name(info: zipfile.ZipInfo) -> str:

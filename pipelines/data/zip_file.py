@@ -15,9 +15,13 @@ from pipelines.data.sandbox import unpack
 def open_zip(argument: str, cache: Path) -> Collection:
     """Hashes the zip without reading it as one. Raises ValueError when it is missing."""
     path = Path(argument).expanduser()
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name that no file system takes
+        raise ValueError(f"zip:{argument} cannot be opened ({error.strerror})") from None
+    if is_folder:
         raise ValueError(f"zip:{argument} is a folder; use folder:{argument}")
-    if not path.is_file():
+    if not is_file:
         raise ValueError(f"zip:{argument} does not exist (looked for {path.absolute()})")
     with path.open("rb") as file:
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()

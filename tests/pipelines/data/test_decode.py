@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,29 @@ def test_pixel_hash_is_of_what_is_seen() -> None:
     assert pixel_sha256(grey) == pixel_sha256(decode(saved(grey.convert("RGB"), "BMP")))
     assert pixel_sha256(grey) != pixel_sha256(grey.resize((16, 4)))
     assert pixel_sha256(Image.new("L", (2, 8))) != pixel_sha256(Image.new("L", (8, 2)))
+
+
+def test_a_palette_shorter_than_its_transparency_is_a_reason_and_no_bug() -> None:
+    """One colour, 300 transparent entries: Pillow raises only when the colours are looked up."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes([9] * 8) for _ in range(8))
+    data = b"".join((
+        b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 3, 0, 0, 0)),
+        chunk(b"PLTE", b"\1\2\3"), chunk(b"tRNS", bytes(300)), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""),
+    ))  # fmt: skip
+    with pytest.raises(Unreadable, match="damaged or cut short"):
+        decode(data)
+
+
+def test_whatever_a_codec_complains_of_becomes_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(image: Image.Image) -> Image.Image:
+        raise ValueError("conversion from La to L not supported")
+
+    monkeypatch.setattr(sys.modules["pipelines.data.decode"], "to_eight_bits", broken)
+    with pytest.raises(Unreadable, match="conversion from La to L"):
+        decode(saved(Image.new("L", (4, 4)), "PNG"))

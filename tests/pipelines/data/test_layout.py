@@ -48,6 +48,9 @@ def test_a_class_may_be_called_train() -> None:
         (("cat/1", "dog/.hidden"), (), "no images in class 'dog'"),
         (("cat/1", "d\nog/1"), (), "control characters"),
         (("__MACOSX/x/1",), (), "it is empty"),
+        ((" /1", "dog/1"), (), "a blank name"),
+        (("Cat/1", "cat/1"), (), "'Cat' and 'cat' differ in their spelling alone"),
+        (("caf\u00e9/1", "cafe\u0301/1"), (), "differ in their spelling alone"),
     ],
 )
 def test_layouts_that_cannot_be_used_say_why(files: tuple, folders: tuple, message: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.data import SOURCES, Limits, describe, open_dataset, preview, source_of
+from pipelines.data import SOURCES, Limits, Unusable, describe, open_dataset, preview, source_of
 from tests.pipelines.data.conftest import speckle
 
 Folders = Callable[..., Path]
@@ -155,6 +155,41 @@ def test_broken_files_are_set_aside_with_their_reason(class_folder: Folders, cac
     assert "empty" in reasons["dog/empty.png"]
     assert describe(dataset)["counts"] == {"cat": 8, "dog": 6}
     assert set(reasons) <= set(dataset.manifest["set_aside"])
+
+
+def test_a_class_lost_to_broken_files_names_them(class_folder: Folders, cache: Path) -> None:
+    root = class_folder({"cat": 8, "dog": 8})
+    (root / "owl").mkdir()
+    for number in range(5):
+        (root / "owl" / f"{number}.jpg").write_text("this is a note")
+    said = r"class 'owl' has 0 usable .* set aside were owl/0\.jpg: .*text.* and 2 more"
+    with pytest.raises(Unusable, match=said) as found:
+        open_dataset(f"folder:{root}", resolution=8, cache=cache)
+    assert len(found.value.problems) == 5
+
+
+def test_class_folders_that_are_links_are_named(class_folder: Folders, cache: Path, tmp_path: Path) -> None:
+    real = class_folder({"cat": 8, "dog": 8})
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("cat", "dog"):
+        (linked / name).symlink_to(real / name)
+    with pytest.raises(Unusable, match=r"it is empty.*cat: a link to a folder is not followed"):
+        open_dataset(f"folder:{linked}", cache=cache)
+
+
+def test_a_folder_as_deep_as_one_likes_is_read_to_a_depth(class_folder: Folders, cache: Path) -> None:
+    root = class_folder({"cat": 8, "dog": 8})
+    deep = root / "cat" / "/".join("d" * 300)
+    deep.mkdir(parents=True)
+    data = open_dataset(f"folder:{root}", resolution=8, cache=cache)
+    assert any("folders deep" in problem.reason for problem in data.problems)
+
+
+@pytest.mark.parametrize("source", ["folder:" + "a" * 300, "zip:" + "b" * 300])
+def test_a_name_that_no_file_system_takes_is_refused(source: str, cache: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be opened"):
+        open_dataset(source, cache=cache)
 
 
 def test_equal_pictures_with_two_labels_are_set_aside(class_folder: Folders, cache: Path) -> None:

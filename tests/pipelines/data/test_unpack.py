@@ -63,6 +63,12 @@ def test_zip_bomb_is_refused_with_its_ratio(tmp_path: Path) -> None:
     refused(tmp_path, path, r"zip bomb: entry 'a/zeros.png' grows more than 200 times", Limits())
 
 
+def test_zip_bomb_of_many_entries_is_refused_by_its_whole(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "many.zip", [(f"a/{number}.png", bytes(900_000)) for number in range(10)])
+    limits = Limits(zip_ratio_from_bytes=1_000_000)
+    refused(tmp_path, path, "zip bomb: it unpacks to more than 200 times its size", limits)
+
+
 def test_bomb_that_lies_about_its_size_is_stopped_while_it_is_unpacked(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "liar.zip", [("a/zeros.png", bytes(900_000))])
     data = bytearray(path.read_bytes())
