@@ -12,7 +12,7 @@ from typing import Any
 from zoo.arithmetic import Shape
 from zoo.heads.classification import classification_head
 from zoo.layers import Tensor, shape_of
-from zoo.lookup import unknown_name
+from zoo.lookup import nearest, unknown_name
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,11 @@ class Option:
             # A variant called 1.1 or 50 comes as a number from a YAML file or the command line.
             named = [choice for choice in self.choices if str(choice) == str(value)]
             if not named:
+                # Numbers that look alike are not near each other: 16 is no slip of the finger for 1.
+                near = nearest(value, [choice for choice in self.choices if isinstance(choice, str)])
+                meant = f"did you mean {' or '.join(near)}? " if near else ""
                 raise ValueError(
-                    f"{self.name} {value!r} is not offered; choose one of {', '.join(map(str, self.choices))}"
+                    f"{self.name} {value!r} is not offered; {meant}choose one of {', '.join(map(str, self.choices))}"
                 )
             return named[0]
         if isinstance(self.default, bool):
@@ -42,8 +45,10 @@ class Option:
             return value
         low = -inf if self.minimum is None else self.minimum
         high = inf if self.maximum is None else self.maximum
-        wanted = f"a number from {low:g} to {high:g}"
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        whole = isinstance(self.default, int)
+        wanted = f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
+        allowed = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not allowed or not low <= value <= high:
             raise ValueError(f"{self.name} {value!r} is not {wanted}")
         return type(self.default)(value)
 
