@@ -99,9 +99,10 @@ class Architecture:
     and the options that their signatures name. An option called `variant` chooses between tables of the paper.
 
     `widths` are the published ones (any other that the rounding rule allows works as well); where the paper has no
-    width multiplier, `width_is_extension` is true and every width but 1 is this project's own. `variant_resolutions`
-    holds the variants whose usual resolution is another one. `weights_follow_resolution` marks the families that
-    flatten a map or have another kernel for small images, so that their weights do not fit every resolution.
+    width multiplier, `width_is_extension` is true and every width but these is this project's own. `variant_widths`
+    holds the variants that are published at other widths, and without a multiplier. `variant_resolutions` holds the
+    variants whose usual resolution is another one. `weights_follow_resolution` marks the families that flatten a map
+    or have another kernel for small images, so that their weights do not fit every resolution.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Architecture:
     options: tuple[Option, ...] = ()
     head: Callable[..., Tensor] = classification_head
     width_is_extension: bool = False
+    variant_widths: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     default_width: float = 1.0
     default_resolution: int = 224
     resolutions: tuple[int, ...] = (96, 128, 160, 192, 224)
@@ -134,9 +136,19 @@ class Architecture:
 
     def usual_resolution(self, options: Mapping[str, Any]) -> int:
         """The side in pixels that the paper uses for this variant."""
-        option = self.option("variant")
-        variant = options.get("variant", option.default if option else None)
-        return self.variant_resolutions.get(variant, self.default_resolution)
+        return self.variant_resolutions.get(self._variant(options), self.default_resolution)
+
+    def published_widths(self, options: Mapping[str, Any]) -> tuple[float, ...]:
+        """The widths at which this variant is published."""
+        return self.variant_widths.get(self._variant(options), self.widths)
+
+    def other_widths_are_extension(self, options: Mapping[str, Any]) -> bool:
+        """Whether this variant has no multiplier in its paper, so that unpublished widths are this project's own."""
+        return self.width_is_extension or self._variant(options) in self.variant_widths
+
+    def in_paper(self, width: float, options: Mapping[str, Any]) -> bool:
+        """Whether this variant has this width in its paper, by a table or by a multiplier."""
+        return width in self.published_widths(options) or not self.other_widths_are_extension(options)
 
     def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Checked options with defaults filled in.
@@ -148,6 +160,11 @@ class Architecture:
             if name not in known:
                 raise unknown_name(f"option of {self.name}", name, known)
         return {name: option.check(options.get(name, option.default)) for name, option in known.items()}
+
+    def _variant(self, options: Mapping[str, Any]) -> Any:
+        """The variant that `options` name, the default without; None when there is one table only."""
+        option = self.option("variant")
+        return option.check(options.get("variant", option.default)) if option else None
 
     def lay(self, image: Tensor, classes: int, width: float, form: str, options: Mapping[str, Any]) -> Tensor:
         """Logits of `classes` from `image`, a Keras tensor or a sketch node; `options` as `settle` gives them.

@@ -35,6 +35,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     return {
         "name": asked.name,
         "width": asked.width,
+        "in_paper": family.in_paper(asked.width, chosen),
         "resolution": side,
         "classes": asked.classes,
         "channels": asked.channels,

@@ -64,7 +64,11 @@ def _plain(entry: zoo.Architecture) -> dict[str, Any]:
         "summary",
         "task",
         "widths",
+        "width_is_extension",
+        "variant_widths",
         "resolutions",
+        "variant_resolutions",
+        "minimum_side",
         "default_width",
         "default_resolution",
     )

@@ -120,6 +120,9 @@ def test_methods_and_zoo_hold_what_a_form_needs(tmp_path):
     assert all({"name", "kind", "source", "removes_channels", "settings"} <= set(entry) for entry in methods)
     architectures = json.loads(call("zoo", "--json").stdout)["architectures"]
     assert all({"name", "source", "task", "options", "widths", "resolutions"} <= set(entry) for entry in architectures)
+    igc = next(entry for entry in architectures if entry["name"] == "igc")
+    assert (igc["width_is_extension"], igc["variant_widths"]) == (False, {"v1": [1.0]})
+    assert (igc["minimum_side"], igc["variant_resolutions"]) == (8, {"v1": 32})
 
 
 def test_every_command_explains_itself():

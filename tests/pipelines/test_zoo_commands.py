@@ -113,3 +113,16 @@ def test_the_grid_keeps_within_limits(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(one["macs"] <= 60_000_000 and one["resolution"] in (96, 224) for one in found["designs"])
     assert document_of(capsys, "zoo", "--grid", "--kb", "0.5")["designs"] == []
     assert main(["zoo", "--grid", "--kb", "0.5", "--csv"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "chosen", "in_paper"),
+    [
+        ("mobilenet_v2", "0.6", [], True),
+        ("resnet", "0.5", [], False),
+        ("proxylessnas", "1.4", [], True),
+        ("proxylessnas", "1.4", ["--set", "variant=cpu"], False),
+    ],
+)
+def test_cost_says_whether_the_width_is_the_papers(name, width, chosen, in_paper, capsys) -> None:
+    assert document_of(capsys, "cost", name, "--width", width, *chosen)["in_paper"] is in_paper
