@@ -77,7 +77,11 @@ def architectures() -> str:
             f"Usual resolutions: {sides} pixels (default {entry.default_resolution}); {strides}.{smallest} "
             f"{widths_of(entry)}"
         )
-        designs = [(variant, width) for variant in entry.variants or (None,) for width in entry.widths]
+        designs = [
+            (variant, width)
+            for variant in entry.variants or (None,)
+            for width in entry.published_widths({} if variant is None else {"variant": variant})
+        ]
         rows = [(variant or "-", f"{width:g}", *counts(entry, variant, width)) for variant, width in designs]
         parts.append(table(("variant", "width", *COUNTED), rows, right=1))
         if entry.published:
@@ -121,10 +125,7 @@ def formats() -> str:
          "yes" if entry.id in INT8_AWARE_FORMATS else "no", entry.when)
         for entry in FORMATS.values()
     ]  # fmt: skip
-    limits = [
-        (f"`{name}`", *(f"{100 * share:g} %" for share in astuple(limit)))
-        for name, limit in LIMITS.items()
-    ]
+    limits = [(f"`{name}`", *(f"{100 * share:g} %" for share in astuple(limit))) for name, limit in LIMITS.items()]
     gate_heads = ("format", "same answer, at least", "mean logit error, at most", "largest", "accuracy drop, at most")
     return page([
         "# File formats",
@@ -355,9 +356,13 @@ def computes_in(entry: Format) -> str:
 def widths_of(entry: zoo.Architecture) -> str:
     """What may be asked for as width."""
     named = ", ".join(f"{width:g}" for width in entry.widths)
+    said = f"Published widths: {named}; every other that the rounding rule allows works as well."
     if entry.width_is_extension:
-        return "The paper has no width multiplier; widths other than 1 are an extension of this project."
-    return f"Published widths: {named}; every other that the rounding rule allows works as well."
+        said = f"The paper has no width multiplier; widths other than {named} are an extension of this project."
+    for variant, widths in entry.variant_widths.items():
+        only = ", ".join(f"{width:g}" for width in widths)
+        said += f" `{variant}` is published at {only} only; its other widths are an extension of this project."
+    return said
 
 
 def methods_of(kind: str | None) -> str:

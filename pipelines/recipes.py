@@ -275,7 +275,7 @@ class Recipe(pydantic.BaseModel):
                     # The sketch is the judge of width, resolution and options, and costs milliseconds.
                     zoo.sketch(
                         model.name, width=model.width, resolution=data.likely_resolution, classes=10,
-                        channels=data.channels or 3, **model.options,
+                        channels=data.channels or 3, **zoo.architecture(model.name).settle(model.options),
                     )  # fmt: skip
                 judge(model, data, self.start)
                 name = (
@@ -316,9 +316,7 @@ def _check_order(recipe: Recipe) -> None:
         where = f"step {place} ({spec.step})"
         if STEPS[spec.step].methods:
             if int8_aware:
-                raise ValueError(
-                    f"{where} comes after int8-aware training, which must be the last change of the model"
-                )
+                raise ValueError(f"{where} comes after int8-aware training, which must be the last change of the model")
             if spec.step in AFTER_TRAINING and not trained:
                 raise ValueError(f"{where} needs a trained model: put train or distil before it")
             trained, int8_aware = True, METHODS[spec.settings.method].int8_aware  # type: ignore[attr-defined]

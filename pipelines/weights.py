@@ -189,24 +189,20 @@ def _differences(network: Any, opened: Opened, model: ModelSettings) -> list[str
     """What differs from the images that the weights were trained with."""
     sides = tuple(int(side) for side in network.input_shape[1:3])
     shown = "x".join(map(str, sides))
-    reference = weights_of(model.name).reference
+    published = weights_of(model.name)
     if opened.trained_at is None:
         return [
             f"{opened.file.path.name} is not a published file by its name: it must have been trained on images "
-            f"normalised as keras.applications {reference} does, which is what {AFFINE} repeats here"
+            f"normalised as keras.applications {published.reference} does, which is what {AFFINE} repeats here"
         ]
-    if sides == (opened.trained_at, opened.trained_at):
-        return []
-
-    def strides(side: Any) -> dict[str, Any]:
-        sketch = zoo.sketch(model.name, width=model.width, resolution=side, **model.options)
-        return {op.name: op.config.get("strides") for op in sketch.ops}
-
-    found = [f"the weights were trained at {opened.trained_at} pixels and see {shown} here"]
-    if strides(sides) != strides(opened.trained_at):
+    options = zoo.architecture(model.name).settle(model.options)
+    found = []
+    if sides != (opened.trained_at, opened.trained_at):
+        found.append(f"the weights were trained at {opened.trained_at} pixels and see {shown} here")
+    if not published.keeps_strides((sides[0], sides[1]), options):
         found.append(
             f"at {shown} pixels this network leaves out strides that it was trained with, so its features mean less; "
-            "from 128 pixels on all are there"
+            f"from {published.least_side(options)} pixels on all are there"
         )
     return found
 

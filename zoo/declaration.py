@@ -12,7 +12,7 @@ from typing import Any
 from zoo.arithmetic import Shape
 from zoo.heads.classification import classification_head
 from zoo.layers import Tensor, shape_of
-from zoo.lookup import unknown_name
+from zoo.lookup import nearest, unknown_name
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,11 @@ class Option:
             # A variant called 1.1 or 50 comes as a number from a YAML file or the command line.
             named = [choice for choice in self.choices if str(choice) == str(value)]
             if not named:
+                # Numbers that look alike are not near each other: 16 is no slip of the finger for 1.
+                near = nearest(value, [choice for choice in self.choices if isinstance(choice, str)])
+                meant = f"did you mean {' or '.join(near)}? " if near else ""
                 raise ValueError(
-                    f"{self.name} {value!r} is not offered; choose one of {', '.join(map(str, self.choices))}"
+                    f"{self.name} {value!r} is not offered; {meant}choose one of {', '.join(map(str, self.choices))}"
                 )
             return named[0]
         if isinstance(self.default, bool):
@@ -42,8 +45,10 @@ class Option:
             return value
         low = -inf if self.minimum is None else self.minimum
         high = inf if self.maximum is None else self.maximum
-        wanted = f"a number from {low:g} to {high:g}"
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        whole = isinstance(self.default, int)
+        wanted = f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
+        allowed = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not allowed or not low <= value <= high:
             raise ValueError(f"{self.name} {value!r} is not {wanted}")
         return type(self.default)(value)
 
@@ -94,9 +99,10 @@ class Architecture:
     and the options that their signatures name. An option called `variant` chooses between tables of the paper.
 
     `widths` are the published ones (any other that the rounding rule allows works as well); where the paper has no
-    width multiplier, `width_is_extension` is true and every width but 1 is this project's own. `variant_resolutions`
-    holds the variants whose usual resolution is another one. `weights_follow_resolution` marks the families that
-    flatten a map or have another kernel for small images, so that their weights do not fit every resolution.
+    width multiplier, `width_is_extension` is true and every width but these is this project's own. `variant_widths`
+    holds the variants that are published at other widths, and without a multiplier. `variant_resolutions` holds the
+    variants whose usual resolution is another one. `weights_follow_resolution` marks the families that flatten a map
+    or have another kernel for small images, so that their weights do not fit every resolution.
     """
 
     name: str
@@ -108,6 +114,7 @@ class Architecture:
     options: tuple[Option, ...] = ()
     head: Callable[..., Tensor] = classification_head
     width_is_extension: bool = False
+    variant_widths: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     default_width: float = 1.0
     default_resolution: int = 224
     resolutions: tuple[int, ...] = (96, 128, 160, 192, 224)
@@ -129,9 +136,19 @@ class Architecture:
 
     def usual_resolution(self, options: Mapping[str, Any]) -> int:
         """The side in pixels that the paper uses for this variant."""
-        option = self.option("variant")
-        variant = options.get("variant", option.default if option else None)
-        return self.variant_resolutions.get(variant, self.default_resolution)
+        return self.variant_resolutions.get(self._variant(options), self.default_resolution)
+
+    def published_widths(self, options: Mapping[str, Any]) -> tuple[float, ...]:
+        """The widths at which this variant is published."""
+        return self.variant_widths.get(self._variant(options), self.widths)
+
+    def other_widths_are_extension(self, options: Mapping[str, Any]) -> bool:
+        """Whether this variant has no multiplier in its paper, so that unpublished widths are this project's own."""
+        return self.width_is_extension or self._variant(options) in self.variant_widths
+
+    def in_paper(self, width: float, options: Mapping[str, Any]) -> bool:
+        """Whether this variant has this width in its paper, by a table or by a multiplier."""
+        return width in self.published_widths(options) or not self.other_widths_are_extension(options)
 
     def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Checked options with defaults filled in.
@@ -143,6 +160,11 @@ class Architecture:
             if name not in known:
                 raise unknown_name(f"option of {self.name}", name, known)
         return {name: option.check(options.get(name, option.default)) for name, option in known.items()}
+
+    def _variant(self, options: Mapping[str, Any]) -> Any:
+        """The variant that `options` name, the default without; None when there is one table only."""
+        option = self.option("variant")
+        return option.check(options.get("variant", option.default)) if option else None
 
     def lay(self, image: Tensor, classes: int, width: float, form: str, options: Mapping[str, Any]) -> Tensor:
         """Logits of `classes` from `image`, a Keras tensor or a sketch node; `options` as `settle` gives them.

@@ -83,10 +83,11 @@ def design(
 ) -> Design:
     """The design with its cost, at the paper's resolution when none is named. Raises: ValueError as `zoo.build`."""
     family = architecture(name)
-    side = family.usual_resolution(options) if resolution is None else resolution
+    settled = family.settle(options)
+    side = family.usual_resolution(settled) if resolution is None else resolution
     if isinstance(side, list | tuple) and len(side) == 2:  # any other number of sides is refused below
         side = side[0] if side[0] == side[1] else (side[0], side[1])
-    return _design(name, width, side, classes, channels, tuple(sorted(options.items())))
+    return _design(name, width, side, classes, channels, tuple(settled.items()))
 
 
 @lru_cache(maxsize=16384)
@@ -94,7 +95,7 @@ def _design(
     name: str, width: Any, side: Any, classes: Any, channels: Any, options: tuple[tuple[str, Any], ...]
 ) -> Design:
     family = architecture(name)
-    settled = family.settle(dict(options))
+    settled = dict(options)
     laid = sketch(name, width=width, resolution=side, classes=classes, channels=channels, **settled)
     sums = sums_of(laid)
     printed = published(family, width, side, settled)
@@ -119,7 +120,7 @@ def _design(
         predicted_int8_bytes=sums.predicted_int8_bytes,
         top1=printed.top1 if printed else None,
         top1_note=printed.note if printed else "",
-        in_paper=width in family.widths or not family.width_is_extension,
+        in_paper=family.in_paper(width, settled),
         usual_resolution=side == family.usual_resolution(settled),
         special=special_operators(laid),
     )

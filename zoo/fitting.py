@@ -137,7 +137,7 @@ def _widest(name: str, first: int, asked: dict[str, Any], limits: Limits) -> int
 def _rounded(family: Architecture, step: int, asked: dict[str, Any]) -> Design:
     """The network of this step by its roundest width: a published one, or one in twentieths, if that is the same."""
     widest = _at(family.name, step, asked)
-    published = max((width for width in family.widths if width <= widest.width), default=None)
+    published = max((width for width in family.published_widths(asked) if width <= widest.width), default=None)
     for width in (published, step // 5 * 5 / PER_WIDTH):
         if width:
             rounder = design(family.name, width=width, **asked)

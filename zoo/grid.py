@@ -69,8 +69,9 @@ def _of_family(name: str, classes: int, channels: int, extensions: bool) -> tupl
 
 def requests(family: Architecture, extensions: bool = False) -> Iterator[dict[str, Any]]:
     """What the grid asks of a family: variants x widths x usual resolutions, then the designs published besides."""
-    widths = sorted({*family.widths, *(EXTENSION_WIDTHS if extensions and family.width_is_extension else ())})
     for options in variants_of(family):
+        beyond = EXTENSION_WIDTHS if extensions and family.other_widths_are_extension(options) else ()
+        widths = sorted({*family.published_widths(options), *beyond})
         for width, side in itertools.product(widths, resolutions_of(family, options)):
             for strides in strides_at(family, side, options):
                 yield {"width": width, "resolution": side, **options, **strides}

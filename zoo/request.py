@@ -35,7 +35,9 @@ class Request:
 
 
 def _width(width: Any) -> float:
-    if isinstance(width, bool) or not isinstance(width, Real) or not 0 < float(width) <= MAX_WIDTH:
+    number = isinstance(width, Real) and not isinstance(width, bool)
+    # Compared as it is, because a whole number may be too large for a float.
+    if not number or not 0 < width <= MAX_WIDTH:
         raise ValueError(f"width {width!r} is not a number above 0 and up to {MAX_WIDTH:g}; 1.0 is the paper's network")
     return float(width)
 

@@ -133,12 +133,12 @@ def option_key(family: zoo.Architecture, name: str) -> str:
     return f"design.set.{family.name}.{name}"
 
 
-def width_field(family: zoo.Architecture, now: float) -> Any:
+def width_field(family: zoo.Architecture, now: float, options: dict[str, Any]) -> Any:
     st.session_state.setdefault("design.width", now)
     st.session_state.setdefault("design.slider", min(WIDEST, max(NARROWEST, float(now))))
     width = st.session_state["design.width"]
-    published = width if width in family.widths else None
-    st.session_state["design.published"] = published
+    published = family.published_widths(options)
+    st.session_state["design.published"] = width if width in published else None
     wide, exact = st.columns([3, 1], vertical_alignment="bottom")
     wide.slider(
         "Width",
@@ -150,12 +150,13 @@ def width_field(family: zoo.Architecture, now: float) -> Any:
         help="Multiplies the channels of every layer; 1.0 is the paper's",
     )
     exact.number_input("Width, exactly", step=0.01, format="%g", key="design.width", on_change=typed)
-    if family.width_is_extension:
-        st.caption(":material/info: This paper has no width multiplier: every width but 1 is Litesmith's own.")
-    if len(family.widths) > 1:
+    if family.other_widths_are_extension(options):
+        named = " and ".join(f"{one:g}" for one in published)
+        st.caption(f":material/info: This paper has no width multiplier: every width but {named} is Litesmith's own.")
+    if len(published) > 1:
         st.pills(
             "Published widths",
-            family.widths,
+            published,
             key="design.published",
             on_change=press,
             format_func=lambda one: f"{one:g}",
@@ -226,7 +227,7 @@ def choose(now: Choice) -> Choice:
     for option in family.options:
         if option.name in AXES:
             chosen[option.name] = option_field(family, option, given.get(option.name, option.default))
-    width = width_field(family, now.width)
+    width = width_field(family, now.width, chosen)
     side = resolution_field(family, now.resolution, chosen)
     if family.option(SMALL_INPUT.name) and below(side, ALL_STRIDES):
         chosen[SMALL_INPUT.name] = option_field(family, SMALL_INPUT, given.get(SMALL_INPUT.name, SMALL_INPUT.default))

@@ -10,6 +10,11 @@ from typing import Any
 
 import yaml
 
+from zoo.declaration import Architecture
+
+# What decides on a network too but is no option of an architecture, where a command has a flag for it.
+FLAGS = ("width", "resolution", "classes", "channels", "form", "element_bytes")
+
 
 @dataclass(frozen=True)
 class Command:
@@ -40,20 +45,50 @@ def table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
 
 
 def options(pairs: list[str] | None) -> dict[str, Any]:
-    """Reads `--set key=value` pairs; values are YAML scalars or lists. ValueError for a pair without `=`."""
+    """Reads `--set key=value` pairs; values are YAML scalars or lists.
+
+    Raises: ValueError for a pair without `=`, a value that is no YAML, a key given twice.
+    """
     found: dict[str, Any] = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise ValueError(f"--set {pair!r}: write key=value, such as --set dropout=0.2")
-        found[key.strip()] = yaml.safe_load(value)
+        key = key.strip()
+        if key in found:
+            raise ValueError(f"--set {pair!r}: {key} is given twice; it was {found[key]!r} before, give it once")
+        try:
+            found[key] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError):  # a date such as 2020-13-01 ends with a bare ValueError
+            raise ValueError(
+                f"--set {pair!r}: {value!r} cannot be read as a value; write a number, a word, true or false, or a "
+                "list such as [1, 2]"
+            ) from None
     return found
+
+
+def options_of(family: Architecture, asked: argparse.Namespace) -> dict[str, Any]:
+    """The options that `--set` gives the family, checked.
+
+    Raises: ValueError for an option that the family does not have, naming the flag where there is one instead, or a
+    value that it does not offer.
+    """
+    given = options(asked.set)
+    for key, value in given.items():
+        if key in FLAGS and key in asked and family.option(key) is None:
+            offered = ", ".join(option.name for option in family.options)
+            raise ValueError(
+                f"{key} {value!r} is not an option of {family.name} but a flag: write --{key.replace('_', '-')}; "
+                f"--set takes {offered}"
+            )
+    settled = family.settle(given)
+    return {key: settled[key] for key in given}
 
 
 def resolution(text: str) -> int | tuple[int, int]:
     """Reads `96` or `96x128` (height x width)."""
     parts = text.lower().split("x")
-    if len(parts) > 2 or any(not part.isdigit() for part in parts):
+    if len(parts) > 2 or any(not part.isdecimal() for part in parts):
         raise ValueError(f"resolution {text!r}: write whole pixels such as 96, or height x width such as 96x128")
     sides = [int(part) for part in parts]
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import zoo
-from pipelines.commands.command import Command, options, resolution, table
+from pipelines.commands.command import Command, options_of, resolution, table
 from zoo.request import FORMS
 
 
@@ -23,9 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
-    chosen = options(asked.set)
     family = zoo.architecture(asked.name)
-    side = resolution(asked.resolution) if asked.resolution else family.usual_resolution(chosen)
+    chosen = options_of(family, asked)
+    side = family.usual_resolution(chosen) if asked.resolution is None else resolution(asked.resolution)
     sketch = partial(
         zoo.sketch, asked.name,
         width=asked.width, resolution=side, classes=asked.classes, channels=asked.channels, **chosen,
@@ -35,6 +35,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     return {
         "name": asked.name,
         "width": asked.width,
+        "in_paper": family.in_paper(asked.width, chosen),
         "resolution": side,
         "classes": asked.classes,
         "channels": asked.channels,

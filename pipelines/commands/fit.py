@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.commands.command import Command, options, table
+from pipelines.commands.command import Command, options_of, table
 from pipelines.commands.limit_arguments import limit_arguments, limits_of, resolutions_of
+from zoo.architectures import architecture
 from zoo.fitting import largest
 
 SHOWN = {
@@ -39,7 +40,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("no limit given; say at least one of --macs 20M, --kb 250, --activation-kb 256")
     found = largest(
         asked.name, limits, resolutions=resolutions_of(asked), classes=asked.classes, channels=asked.channels,
-        **options(asked.set),
+        **options_of(architecture(asked.name), asked),
     )  # fmt: skip
     return found.as_dict()
 

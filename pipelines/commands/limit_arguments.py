@@ -27,8 +27,15 @@ def limits_of(asked: argparse.Namespace) -> Limits:
 
 def resolutions_of(asked: argparse.Namespace) -> list[int | tuple[int, int]]:
     """The resolutions asked for, empty when none is named."""
-    return [resolution(one.strip()) for one in asked.resolutions.split(",")] if asked.resolutions else []
+    if asked.resolutions is None:
+        return []
+    return [resolution(one.strip()) for one in asked.resolutions.split(",")]
 
 
 def _limit(flag: str, text: str | None, unit: int) -> int | None:
-    return None if text is None else int(count(text, flag) * unit)
+    if text is None:
+        return None
+    limit = int(count(text, flag) * unit)
+    if limit < 1:
+        raise ValueError(f"{flag} {text!r} allows nothing: the least is {1 / unit:g}")
+    return limit

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import zoo
-from pipelines.commands.command import Command, options, resolution, table
+from pipelines.commands.command import Command, options_of, resolution, table
 from pipelines.lint import LintSettings, Subject, document, of_file, of_run, of_sketch, thresholds
 from pipelines.runs import Home, Registry
 from pipelines.settings import fields_of
@@ -83,10 +83,10 @@ def target_of(asked: argparse.Namespace) -> Profile:
 
 
 def _architecture(asked: argparse.Namespace) -> Subject:
-    chosen = options(asked.set)
+    chosen = options_of(zoo.architecture(asked.what), asked)
     given = {name: getattr(asked, name) for name in ("width", "classes", "channels", "form")}
     given = {name: value for name, value in given.items() if value is not None}
-    if asked.resolution:
+    if asked.resolution is not None:
         given["resolution"] = resolution(asked.resolution)
     sketch = zoo.sketch(asked.what, **given, **chosen)
     return of_sketch(asked.what, sketch, element_bytes=_size(asked), folded=asked.view != "laid")

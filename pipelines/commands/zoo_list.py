@@ -31,8 +31,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "belongs to it",
     )  # fmt: skip
     parser.add_argument("--csv", action="store_true", help="print comma-separated values")
-    parser.add_argument("--classes", type=int, default=1000)
-    parser.add_argument("--channels", type=int, default=3, help="1 grey or 3 colour")
+    parser.add_argument("--classes", type=int, help="default: 1000")
+    parser.add_argument("--channels", type=int, help="1 grey or 3 colour; default: 3")
     limit_arguments(parser)
     parser.add_argument("--usual", action="store_true", help="only at the paper's resolution")
     parser.add_argument("--plain", action="store_true", help="only designs of operators that run everywhere")
@@ -43,13 +43,15 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     chosen = [zoo.architecture(name) for name in asked.names or zoo.ARCHITECTURES]
     limits = limits_of(asked)
     if not asked.grid:
-        if limits.named or asked.resolutions or any((asked.csv, asked.usual, asked.plain, asked.extensions)):
-            raise ValueError("limits, --resolutions, --csv, --usual, --plain and --extensions need --grid")
+        valued = (asked.resolutions, asked.classes, asked.channels)
+        named = limits.named or any(value is not None for value in valued)
+        if named or any((asked.csv, asked.usual, asked.plain, asked.extensions)):
+            raise ValueError(
+                "limits, --resolutions, --classes, --channels, --csv, --usual, --plain and --extensions need --grid"
+            )
         return {"architectures": [_plain(entry) for entry in chosen]}
-    whole = grid(
-        [entry.name for entry in chosen],
-        classes=asked.classes, channels=asked.channels, extensions=asked.extensions,
-    )  # fmt: skip
+    counted = {name: getattr(asked, name) for name in ("classes", "channels") if getattr(asked, name) is not None}
+    whole = grid([entry.name for entry in chosen], extensions=asked.extensions, **counted)
     found = keep(whole, limits, resolutions=resolutions_of(asked), usual_only=asked.usual, plain_only=asked.plain)
     return {"as_csv": asked.csv, "designs": [one.as_dict() for one in found]}
 
@@ -62,7 +64,11 @@ def _plain(entry: zoo.Architecture) -> dict[str, Any]:
         "summary",
         "task",
         "widths",
+        "width_is_extension",
+        "variant_widths",
         "resolutions",
+        "variant_resolutions",
+        "minimum_side",
         "default_width",
         "default_resolution",
     )

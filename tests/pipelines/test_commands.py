@@ -49,6 +49,22 @@ def test_cost_gives_the_published_counts_without_tensorflow():
         (["cost", "mobilenet_v2", "--channels", "2"], "channels"),
         (["cost", "mobilenet_v2", "--set", "drpout=0.1"], "dropout"),
         (["cost", "mobilenet_v2", "--set", "dropout"], "key=value"),
+        *(([name, "mobilenet_v3", "--set", f"variant={value}"], f"{value!r} cannot be read")
+          for name in ("cost", "lint") for value in ("[", "{small", '"', "2026-13-01")),
+        (["cost", "mobilenet_v3", "--set", "variant=[small]"], "variant ['small'] is not offered"),
+        (["cost", "mobilenet_v3", "--set", "variant={a: 1}"], "variant {'a': 1} is not offered"),
+        (["cost", "mobilenet_v3", "--set", "variant=smal"], "did you mean small?"),
+        (["cost", "mobilenet_v3", "--set", "variant=small", "--set", "variant=large"], "variant is given twice"),
+        (["run", "digits_quick", "--set", "train.epochs=3", "--set", "train.epochs=3"], "train.epochs is given twice"),
+        *(([name, "mobilenet_v3", "--set", f"{key}=64"], f"write --{key}; --set takes variant, dropout")
+          for name in ("cost", "lint") for key in ("width", "resolution", "classes", "channels", "form")),
+        (["cost", "mobilenet_v3", "--set", "name=64"], "unknown option of mobilenet_v3 'name'; choose one of variant"),
+        *(([name, "condensenet", "--set", "affine=true"], "unknown option of condensenet 'affine'; choose one of")
+          for name in ("cost", "lint")),
+        (["cost", "nasnet", "--set", "cells=3.7"], "cells 3.7 is not a whole number from 0 to 20"),
+        *((["cost", "mobilenet_v2", "--resolution", side], f"resolution {side!r}: write whole pixels")
+          for side in ("", "²")),
+        (["lint", "mobilenet_v2", "--resolution", ""], "resolution '': write whole pixels"),
         (["cots", "mobilenet_v2"], "did you mean cost"),
         (["cost"], "required: name"),
         (["cost", "mobilenet_v2", "--classes", "ten"], "invalid int value: 'ten'"),
@@ -62,7 +78,7 @@ def test_cost_gives_the_published_counts_without_tensorflow():
         (["compare", "r99999"], "r99999"),
         (["methods", "--kind", "magic"], "kinds: "),
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("as_json", [False, True])
 def test_mistakes_end_with_code_2_and_say_what_would_work(arguments, message, as_json, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LITESMITH_HOME", str(tmp_path))
@@ -104,6 +120,9 @@ def test_methods_and_zoo_hold_what_a_form_needs(tmp_path):
     assert all({"name", "kind", "source", "removes_channels", "settings"} <= set(entry) for entry in methods)
     architectures = json.loads(call("zoo", "--json").stdout)["architectures"]
     assert all({"name", "source", "task", "options", "widths", "resolutions"} <= set(entry) for entry in architectures)
+    igc = next(entry for entry in architectures if entry["name"] == "igc")
+    assert (igc["width_is_extension"], igc["variant_widths"]) == (False, {"v1": [1.0]})
+    assert (igc["minimum_side"], igc["variant_resolutions"]) == (8, {"v1": 32})
 
 
 def test_every_command_explains_itself():

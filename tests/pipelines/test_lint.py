@@ -45,7 +45,7 @@ def test_an_architecture_is_linted_without_tensorflow():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["name"], found["what"], found["weights"]) == ("mobilenet_v2", "architecture", None)
-    assert {"rule", "layer", "stage", "evidence", "saving_bytes", "saving_share"} == set(found["findings"][0])
+    assert {"rule", "layer", "stage", "evidence", "saving", "saving_bytes", "saving_share"} == set(found["findings"][0])
     assert found["thresholds"] == asdict(lint.USUAL)
     assert set(found["rules"]) == set(lint.RULES)
     assert found["roofline"]["profile"]["name"] == "phone_cpu"

@@ -117,6 +117,8 @@ def test_a_run_begun_from_weights_can_go_on_thawed(frozen: tuple[Registry, str])
         ({"model": {"name": "vgg", "width": 1, "classifier": True}, "data": {"source": "folder:x", "resolution": 96}},
          "fit 224 pixels only"),
         ({"model": {"classifier": True}, "data": {"source": "folder:x", "resolution": 96}}, "set small_input to paper"),
+        ({"model": {"name": "resnet", "width": 1, "classifier": True},
+          "data": {"source": "folder:x", "resolution": 63}}, "below 64 pixels resnet leaves out strides"),
         ({"data": {"channels": 1}}, "set data.channels to 3, which repeats grey"),
         ({"data": {"channels": None}}, "set data.channels to 3"),
         ({"model": {"classifier": True}}, "knows 1000 classes and these images have 10"),

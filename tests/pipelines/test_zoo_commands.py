@@ -69,6 +69,10 @@ def test_nothing_that_fits_is_an_answer_too(capsys: pytest.CaptureFixture[str]) 
         (["fit", "mobilenet_v2", "--kb", "0"], "'0'"),
         (["fit", "mobilenet_v2", "--kb=-3"], "'-3'"),
         (["fit", "mobilenet_v2", "--activation-kb", "nan"], "'nan'"),
+        (["fit", "mobilenet_v2", "--macs", "0.5"], "--macs '0.5' allows nothing"),
+        (["fit", "mobilenet_v2", "--kb", "0.0001"], "--kb '0.0001' allows nothing: the least is 0.001"),
+        (["fit", "mobilenet_v2", "--kb", "100", "--resolutions", ""], "resolution ''"),
+        (["fit", "mobilenet_v2", "--kb", "100", "--set", "classes=10"], "write --classes"),
         (["fit", "mobilenet_v2", "--kb", "100", "--resolutions", "96,3"], "3"),
         (["fit", "mobilenet_v2", "--kb", "100", "--resolutions", "big"], "'big'"),
         (["fit", "mobilenet_v2", "--kb", "100", "--set", "drpout=1"], "dropout"),
@@ -78,6 +82,9 @@ def test_nothing_that_fits_is_an_answer_too(capsys: pytest.CaptureFixture[str]) 
         (["zoo", "mobilenet_v9", "--grid"], "mobilenet_v2"),
         (["zoo", "--csv"], "need --grid"),
         (["zoo", "--kb", "100"], "need --grid"),
+        (["zoo", "--classes", "5"], "need --grid"),
+        (["zoo", "--channels", "3"], "need --grid"),
+        (["zoo", "--resolutions", ""], "resolution"),
         (["zoo", "--grid", "--channels", "2"], "channels"),
     ],
 )
@@ -106,3 +113,16 @@ def test_the_grid_keeps_within_limits(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(one["macs"] <= 60_000_000 and one["resolution"] in (96, 224) for one in found["designs"])
     assert document_of(capsys, "zoo", "--grid", "--kb", "0.5")["designs"] == []
     assert main(["zoo", "--grid", "--kb", "0.5", "--csv"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "chosen", "in_paper"),
+    [
+        ("mobilenet_v2", "0.6", [], True),
+        ("resnet", "0.5", [], False),
+        ("proxylessnas", "1.4", [], True),
+        ("proxylessnas", "1.4", ["--set", "variant=cpu"], False),
+    ],
+)
+def test_cost_says_whether_the_width_is_the_papers(name, width, chosen, in_paper, capsys) -> None:
+    assert document_of(capsys, "cost", name, "--width", width, *chosen)["in_paper"] is in_paper

@@ -60,13 +60,31 @@ def test_widths_of_our_own_are_asked_for_and_marked(name):
     family = zoo.architecture(name)
     without, with_them = grid([name]), grid([name], extensions=True)
     assert set(without) <= set(with_them)
-    added = {one.width for one in with_them} - {one.width for one in without}
-    if family.width_is_extension:
-        assert added == set(EXTENSION_WIDTHS) - set(family.widths)
-        assert all(one.in_paper == (one.width in family.widths) for one in with_them)
-    else:
-        assert added == set()
-        assert all(one.in_paper for one in with_them)
+    assert all(one.in_paper for one in without)
+    for options in variants_of(family):
+        published = set(family.published_widths(options))
+        own = [one for one in with_them if family.settle(options) == family.settle(one.options)]
+        assert {one.width for one in own if one.in_paper} == published
+        beyond = set(EXTENSION_WIDTHS) - published if family.other_widths_are_extension(options) else set()
+        assert {one.width for one in own if not one.in_paper} == beyond
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "inside", "beyond"),
+    [
+        ("mobilenet_v2", {}, (0.35, 0.6, 1.4), ()),
+        ("resnet", {}, (1.0,), (0.5, 2.0)),
+        ("shufflenet_v2", {}, (0.5, 1.0, 1.5, 2.0), (0.25, 0.75, 2.5)),
+        ("proxylessnas", {"variant": "mobile"}, (1.0, 1.4), (0.5, 1.2)),
+        ("proxylessnas", {"variant": "gpu"}, (1.0,), (0.5, 1.4)),
+        ("proxylessnas", {"variant": "cpu"}, (1.0,), (0.5, 1.4)),
+        ("igc", {"variant": "v3"}, (0.5, 0.7, 1.0), ()),
+        ("igc", {"variant": "v1"}, (1.0,), (0.7, 1.4)),
+    ],
+)
+def test_a_width_is_in_the_paper_by_a_table_or_by_a_multiplier(name, options, inside, beyond):
+    assert [design(name, width=width, **options).in_paper for width in inside] == [True] * len(inside)
+    assert [design(name, width=width, **options).in_paper for width in beyond] == [False] * len(beyond)
 
 
 def test_resolutions_of_a_variant_end_at_its_own():

@@ -18,6 +18,7 @@ import zoo
         ({"width": "wide"}, "width 'wide'"),
         ({"width": True}, "width True"),
         ({"width": 1000}, "up to 16"),
+        ({"width": 10**400}, "up to 16"),
         ({"resolution": 31.5}, "resolution 31.5 is not a whole number"),
         ({"resolution": 4}, "outside 8 to 4096"),
         ({"resolution": (224, 4)}, "outside 8 to 4096"),
@@ -45,11 +46,23 @@ def test_unknown_architecture_offers_the_nearest():
         zoo.architecture("mobilnet_v2")
     with pytest.raises(ValueError, match=r"choose one of mobilenet_v1, mobilenet_v2, "):
         zoo.cost("zzz")
+    with pytest.raises(ValueError, match=r"unknown architecture \[1\]; choose one of"):
+        zoo.cost([1])
 
 
 def test_a_choice_that_is_not_offered_lists_the_choices():
     with pytest.raises(ValueError, match="choose one of relu6, relu"):
         zoo.cost("mobilenet_v1", activation="tanh")
+    with pytest.raises(ValueError, match=r"'smal' is not offered; did you mean small\? choose one of large, small"):
+        zoo.cost("mobilenet_v3", variant="smal")
+    with pytest.raises(ValueError, match="groups 16 is not offered; choose one of 4, 8"):
+        zoo.cost("condensenet", groups=16)
+
+
+@pytest.mark.parametrize("value", [3.7, 3.0, "3", True])
+def test_an_option_in_whole_numbers_takes_whole_numbers_only(value):
+    with pytest.raises(ValueError, match=f"cells {value!r} is not a whole number from 0 to 20"):
+        zoo.cost("nasnet", cells=value)
 
 
 @pytest.mark.parametrize("value", ["yes", "False", 1, 0.0, None])

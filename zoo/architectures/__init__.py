@@ -57,6 +57,6 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 def architecture(name: str) -> Architecture:
     """The architecture called `name`. Raises: ValueError with the nearest names."""
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         raise unknown_name("architecture", name, ARCHITECTURES)
     return ARCHITECTURES[name]

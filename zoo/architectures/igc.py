@@ -97,7 +97,14 @@ def first_version(image: Tensor, form: str, depth: int, primary: int, secondary:
 
 
 def features(
-    image: Tensor, width: float, form: str, *, variant: str, depth: int, primary_groups: int, secondary_groups: int,
+    image: Tensor,
+    width: float,
+    form: str,
+    *,
+    variant: str,
+    depth: int,
+    primary_groups: int,
+    secondary_groups: int,
     small_input: str,
 ) -> Tensor:
     """The last map from `image` in [0, 1]."""
@@ -113,6 +120,7 @@ ARCHITECTURE = Architecture(
     summary="Interleaved group convolutions: sparse layers that together reach every channel.",
     features=features,
     widths=(0.7, 1.0, 1.4),
+    variant_widths={"v1": (1.0,)},
     options=(
         Option("variant", "v3", "v3 is IGCV3-D for photographs; v1 is plain IGCV1 for CIFAR images", ("v3", "v1")),
         Option(

@@ -122,6 +122,7 @@ ARCHITECTURE = Architecture(
     features=features,
     widths=(1.0, 1.4),
     width_is_extension=True,
+    variant_widths={"gpu": (1.0,), "cpu": (1.0,)},
     options=(
         Option(
             "variant",

@@ -75,6 +75,7 @@ ARCHITECTURE = Architecture(
     summary="Channel split and shuffle, designed for speed on real hardware rather than for few multiply-adds.",
     features=features,
     widths=(0.5, 1.0, 1.5, 2.0),
+    width_is_extension=True,
     options=(
         dropout_option(0.0, "official code: 0.2 at width 2.0, none below"),
         Option("shuffle", True, "Shuffle channels behind every unit; without, the halves of a stage never mix"),

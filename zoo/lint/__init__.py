@@ -42,7 +42,7 @@ def look(traffic: Traffic, thresholds: Thresholds = USUAL, leave_out: Iterable[s
 def findings(
     sketch: Sketch, thresholds: Thresholds = USUAL, *, element_bytes: int = 4, folded: bool = True
 ) -> list[dict[str, Any]]:
-    """One plain row per finding: rule, layer, stage, evidence, saving_bytes, saving_share."""
+    """One plain row per finding: rule, layer, stage, evidence, saving, saving_bytes, saving_share."""
     traffic = Traffic(sketch, element_bytes, folded)
     return [found.as_row(traffic) for found in look(traffic, thresholds)]
 

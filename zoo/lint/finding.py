@@ -35,6 +35,7 @@ class Finding:
             "layer": self.layer,
             "stage": self.stage,
             "evidence": self.evidence,
+            "saving": traffic.share(self.saving_bytes),
             "saving_bytes": self.saving_bytes,
             "saving_share": traffic.share(self.saving_bytes),
         }

@@ -11,6 +11,9 @@ Two signs, both read off the graph:
 - **One after the other.** Convolutions with a tiny share of their block's multiply-adds that lie on one path. Blocks
   are taken from layer names (`stage3_2` of `stage3_2_expand_conv`); layers named otherwise belong to none. Saveable:
   what these layers move.
+
+A grouped convolution in its split form (slices, small convolutions, a concatenation: `zoo/lint/groups.py`) is one
+convolution here and its concatenation no merge, so that a network is judged alike as trained and as deployed.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from zoo.lint.finding import Finding, Rule, megabytes
+from zoo.lint.groups import split_parts
 from zoo.lint.thresholds import Thresholds
 from zoo.lint.traffic import CONVOLUTIONS, Traffic
 
@@ -49,6 +53,7 @@ class _Branches:
         self.names = [op.name for op in traffic.ops]
         self.ends: dict[str, int] = {}
         self.joined: dict[str, list[str]] = {}
+        self.convolutions = {op.name for op in traffic.ops if op.kind in CONVOLUTIONS or split_parts(op, traffic)}
         before: dict[str, int] = {}
         for op in traffic.ops:
             bit, behind, ends = 1 << self.place[op.name], 0, 0
@@ -56,7 +61,7 @@ class _Branches:
                 behind |= before[source]
                 ends |= self.ends[source]
             before[op.name] = behind | bit
-            if op.kind in CONVOLUTIONS:
+            if op.name in self.convolutions:
                 self.ends[op.name] = bit
                 continue
             if ends & (ends - 1):  # more than one: drop those that another builds on
@@ -103,8 +108,7 @@ def _joining(merge: str, branches: _Branches, traffic: Traffic) -> list[str]:
     waiting = [merge]
     while waiting:
         name = waiting.pop()
-        op = traffic.sketch[name]
-        if name in found or op.kind in CONVOLUTIONS or not branches.ends[name] & branches.ends[merge]:
+        if name in found or name in branches.convolutions or not branches.ends[name] & branches.ends[merge]:
             continue
         found[name] = None
         waiting.extend(traffic.inputs[name])
@@ -134,15 +138,20 @@ def _in_a_row(traffic: Traffic, limits: Thresholds) -> Iterator[Finding]:
     for block, names in blocks.items():
         ops = [traffic.sketch[name] for name in names]
         total = sum(op.macs for op in ops)
+        split = {op.name: groups for op in ops if (groups := split_parts(op, traffic))}
+        in_groups = {group.name for groups in split.values() for group in groups}
+        made_of = {op.name: split.get(op.name, (op,)) for op in ops}
+        macs = {name: sum(each.macs for each in made_of[name]) for name in names}
         longest: dict[str, tuple[str, ...]] = {}
         for op in ops:
             before = max((longest.get(source, ()) for source in traffic.inputs[op.name]), key=len, default=())
-            tiny = op.kind in CONVOLUTIONS and op.macs < limits.tiny_share * total
+            whole = op.name in split or (op.kind in CONVOLUTIONS and op.name not in in_groups)
+            tiny = whole and macs[op.name] < limits.tiny_share * total
             longest[op.name] = (*before, op.name) if tiny else before
         chain = max(longest.values(), key=len)
         if len(chain) > limits.tiny_layers:
-            parts = tuple((name, traffic.bytes_of(traffic.sketch[name])) for name in chain)
-            small = max(traffic.sketch[name].macs for name in chain) / total
+            parts = tuple((each.name, traffic.bytes_of(each)) for name in chain for each in made_of[name])
+            small = max(macs[name] for name in chain) / total
             yield Finding(
                 "G3", chain[-1], traffic.sketch[chain[-1]].stage,
                 f"block {block} has {len(chain)} tiny convolutions one after the other ({', '.join(chain)}; limit "

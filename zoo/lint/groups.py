@@ -19,6 +19,9 @@ from zoo.lint.thresholds import Thresholds
 from zoo.lint.traffic import Traffic
 from zoo.sketches import Op
 
+# What acts on each channel by itself and may stand between a group's convolution and the concatenation.
+BY_CHANNEL = ("norm", "relu", "leaky_relu", "prelu", "hard_swish", "hard_sigmoid", "activation")
+
 
 def look(traffic: Traffic, limits: Thresholds) -> Iterator[Finding]:
     """Every grouped convolution, native or split."""
@@ -28,7 +31,7 @@ def look(traffic: Traffic, limits: Thresholds) -> Iterator[Finding]:
             if groups == traffic.input_shape(op)[-1]:
                 continue
         else:
-            groups, form = split_groups(op, traffic), ", laid as slices, convolutions and a concatenation,"
+            groups, form = len(split_parts(op, traffic)), ", laid as slices, convolutions and a concatenation,"
         if groups <= limits.groups:
             continue
         ungrouped = op.shape[-1] // groups
@@ -42,16 +45,24 @@ def look(traffic: Traffic, limits: Thresholds) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def split_groups(op: Op, traffic: Traffic) -> int:
-    """How many groups a concatenation joins again: each input a convolution of a slice of one map; 1 if it is none."""
-    parts = [traffic.sketch[name] for name in traffic.inputs[op.name]] if op.kind == "concat" else []
+def split_parts(op: Op, traffic: Traffic) -> tuple[Op, ...]:
+    """The convolutions that a concatenation joins to one in groups: each of a slice of one map. Empty if it does not.
+
+    A normalisation and an activation may stand behind each of them.
+    """
+    parts: list[Op] = []
     maps = set()
-    for part in parts:
-        sources = [traffic.sketch[name] for name in traffic.inputs[part.name]]
+    for name in traffic.inputs[op.name] if op.kind == "concat" else ():
+        part = traffic.sketch[name]
+        while part.kind in BY_CHANNEL:
+            part = traffic.sketch[traffic.inputs[part.name][0]]
+        sources = [traffic.sketch[source] for source in traffic.inputs[part.name]]
         if part.kind != "conv" or len(sources) != 1 or sources[0].kind != "slice":
-            return 1
+            return ()
+        parts.append(part)
         maps.add(sources[0].inputs[0])
-    return len(parts) if len(maps) == 1 and len({(part.shape, part.macs) for part in parts}) == 1 else 1
+    alike = len(maps) == 1 and len({(part.shape, part.macs) for part in parts}) == 1
+    return tuple(parts) if alike and len(parts) > 1 else ()
 
 
 RULE = Rule(

@@ -7,12 +7,14 @@ because some published files are older than the names and can only be read in or
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from zoo.blocks.rounding import ALL_STRIDES
+from zoo.assemble import sketch
 from zoo.declaration import SMALL_INPUT, Architecture
+from zoo.request import MIN_SIDE
 
 Colours = tuple[float, float, float]  # red, green, blue
 
@@ -147,16 +149,34 @@ class Weights:
                 f"the classifier of {self.family} reads the whole map, so its weights fit "
                 f"{self.classifier_side} pixels only; received {shown}"
             )
-        if classifier and min(sides) < ALL_STRIDES and options.get(SMALL_INPUT.name) == "fitted":
+        if classifier and not self.keeps_strides(sides, options):
+            remedy = f"set {SMALL_INPUT.name} to paper" if SMALL_INPUT.name in options else "leave the classifier out"
             raise ValueError(
-                f"below {ALL_STRIDES} pixels {self.family} leaves out strides that its published classifier was "
-                f"trained with; set {SMALL_INPUT.name} to paper; received {shown}"
+                f"below {self.least_side(options)} pixels {self.family} leaves out strides that its published "
+                f"classifier was trained with; {remedy}; received {shown}"
             )
         if min(sides) < self.smallest_side:
             raise ValueError(
                 f"below {self.smallest_side} pixels {self.family} takes a form that published weights do not fit; "
                 f"received {shown}"
             )
+
+    def keeps_strides(self, sides: tuple[int, int], options: Mapping[str, Any]) -> bool:
+        """Whether the network at this height and width has all strides and pools of the published one, which left out
+        none at any of its resolutions; `options` are settled.
+        """
+        trained = max(row.resolution for row in self.published)
+        paper = {SMALL_INPUT.name: "paper"} if SMALL_INPUT.name in options else {}
+        return self._strides(sides, options) == self._strides((trained, trained), {**options, **paper})
+
+    def least_side(self, options: Mapping[str, Any]) -> int:
+        """The side in pixels from which on no stride is left out; `options` are settled."""
+        sides = range(MIN_SIDE, max(row.resolution for row in self.published))
+        return sides.start + bisect_left(sides, True, key=lambda side: self.keeps_strides((side, side), options))
+
+    def _strides(self, sides: tuple[int, int], options: Mapping[str, Any]) -> dict[str, Any]:
+        laid = sketch(self.family, resolution=sides, **options)
+        return {op.name: op.config["strides"] for op in laid.ops if "strides" in op.config}
 
     def find(self, width: float, sides: tuple[int, int], options: Mapping[str, Any]) -> Published:
         """The published network of this width that was trained nearest to these sides, of two the larger one.

@@ -136,3 +136,32 @@ def test_variants_and_widths_that_are_not_published_are_named() -> None:
         v3.check(zoo.architecture("mobilenet_v3"), 1.0, {"squeeze_excite": False})
     with pytest.raises(ValueError, match="no weights are published for shufflenet_v2"):
         weights_of("shufflenet_v2")
+
+
+@pytest.mark.parametrize(
+    ("name", "small", "large", "least"),
+    [
+        ("xception", 70, 71, 71),
+        ("nasnet", 63, 64, 64),
+        ("resnet", 63, 160, 64),
+        ("densenet", 63, 96, 64),
+        ("mobilenet_v2", 96, 128, 128),
+        ("efficientnet", 127, 300, 128),
+    ],
+)
+def test_a_published_classifier_keeps_the_strides_it_was_trained_with(name, small, large, least) -> None:
+    weights, options = WEIGHTS[name], zoo.architecture(name).settle({})
+    message = f"below {least} pixels {name} leaves out strides that its published classifier.*received {small}x200"
+    with pytest.raises(ValueError, match=message):
+        weights.check_sides((small, 200), True, options)
+    weights.check_sides((small, 200), False, options)
+    weights.check_sides((large, large), True, options)
+
+
+@pytest.mark.parametrize("name", list(WEIGHTS))
+def test_published_weights_fit_with_their_classifier_at_every_published_resolution(name) -> None:
+    for row in WEIGHTS[name].published:
+        paper = {"small_input": "paper"} if zoo.architecture(name).option("small_input") else {}
+        asked = {**paper, **({"variant": row.variant} if row.variant else {})}
+        options = zoo.architecture(name).settle(asked)
+        WEIGHTS[name].check_sides((row.resolution, row.resolution), True, options)
