@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any
 
+from exports.keras_weights import MODELS, MOST_DEPTH
 from zoo.layers import AFFINE
 from zoo.rules import ELEMENTWISE, RULES
 
-MOST_LAYERS, MOST_DEPTH = 5_000, 8  # layers in all, models within models
+MOST_LAYERS = 5_000  # in all
 # Layers without a row of rules that are safe to build: their channels are followed no further, the rest works.
 OTHERS = (
-    "AlphaDropout", "Conv1D", "ELU", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "LayerNormalization",
-    "Minimum", "Permute", "RepeatVector", "SpatialDropout2D", "ThresholdedReLU", "UnitNormalization",
+    "AlphaDropout", "Conv1D", "ELU", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D",
+    "GroupNormalization", "LayerNormalization", "Minimum", "Permute", "RepeatVector", "SpatialDropout2D",
+    "ThresholdedReLU", "UnitNormalization",
 )  # fmt: skip
 OURS = (
     "CellGather", "ChannelGather", "ChannelPad", "ChannelShuffle", "ChannelSlice", "HardSigmoid", "HardSwish", "Sign",
@@ -28,10 +31,15 @@ OURS = (
 LAYERS = frozenset(
     {*OTHERS, *OURS, *(name for name in RULES if not name.startswith(("Condensing", "Learned")) and name not in OURS)}
 )
-MODELS = ("Functional", "Model", "Sequential")
 MOMENTUM = 0.9  # of norms, as everywhere in the zoo
 ACTIVATIONS = frozenset({*ELEMENTWISE, "softmax", "log_softmax"})
 DROPPED = ("_initializer", "_regularizer", "_constraint")
+# Operators written in Python, as Keras 2 wraps them -> the layer that does the same, and its settings.
+OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "__operators__.add": ("Add", {}), "math.add": ("Add", {}), "math.subtract": ("Subtract", {}),
+    "math.multiply": ("Multiply", {}), "math.maximum": ("Maximum", {}), "nn.relu": ("ReLU", {}),
+    "nn.relu6": ("ReLU", {"max_value": 6.0}),
+}  # fmt: skip
 KEPT_OUT = ("build_config", "input_spec", "quantization_config", "optional", "ragged", "sparse")
 RANGES: dict[str, tuple[float, float]] = {"0..1": (1.0, 0.0), "-1..1": (2.0, -1.0), "0..255": (255.0, 0.0)}
 
@@ -90,19 +98,30 @@ class _Cleaner:
         if self.layers > MOST_LAYERS:
             raise ValueError(f"it has more than {MOST_LAYERS:,} layers")
         rows = [self._layer(layer, depth) for layer in layers]
+        # Keras 3 counts the calls of a nested model from 0, as does a sequence made a graph here; older ones from 1.
+        newer = any(isinstance(node, Mapping) for layer in layers for node in layer.get("inbound_nodes") or [])
         names = [row["name"] for row in rows]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"layer names are used twice: {', '.join(twice[:3])}")
+        name = str(config.get("name", "model"))
         if kind == "Sequential":
-            return _chained(str(config.get("name", "model")), rows, config)
-        ends = {key: _ends(config.get(key), set(names), key) for key in ("input_layers", "output_layers")}
-        return {"name": str(config.get("name", "model")), "layers": rows, **ends}
+            found = _chained(name, rows, config)
+        else:
+            ends = {key: _ends(config.get(key), set(names), key) for key in ("input_layers", "output_layers")}
+            found = {"name": name, "layers": rows, **ends}
+        if newer or kind == "Sequential":
+            _count_from_one(found)
+        _check_calls(found)
+        return found
 
     def _layer(self, layer: Any, depth: int) -> Config:
         if not isinstance(layer, Mapping) or not isinstance(layer.get("config"), Mapping | list):
             raise ValueError("one of its layers has no description")
         kind = layer.get("class_name")
+        if kind == "TFOpLambda":
+            layer = _as_layer(layer)
+            kind = layer["class_name"]
         inbound = [_call(node) for node in layer.get("inbound_nodes") or []]
         if kind in MODELS:
             inner = self.model(layer, depth + 1)
@@ -133,6 +152,8 @@ class _Cleaner:
             if key.endswith(DROPPED) or key in KEPT_OUT or key == "activity_regularizer":
                 if key.endswith(("_constraint", "_regularizer")) and value:
                     self._note("regularisers and constraints are left out")
+            elif key == "rms_scaling" and not value:
+                pass  # Keras 3's LayerNormalization as it always was
             elif key == "dtype":
                 if _dtype(value) not in ("float32", None):
                     self._note(f"computed in {_dtype(value)}; here in float32")
@@ -156,6 +177,26 @@ class _Cleaner:
     def _note(self, sentence: str) -> None:
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+
+def _as_layer(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The layer that computes what an operator between tensors does. Raises: ValueError for any other operator."""
+    name, function = str(row.get("name") or row["config"].get("name")), row["config"].get("function")
+    if function not in OPERATORS:
+        raise ValueError(
+            f"layer {name} is {_word(function)}, which is not read: no operator of TensorFlow is, but sums, "
+            "differences, products and maxima of two tensors, and relu"
+        )
+    kind, settings = OPERATORS[function]
+    calls = []
+    for node in row.get("inbound_nodes") or []:
+        place = node[0] if isinstance(node, list) and node and isinstance(node[0], list) else node
+        named = place[3] if isinstance(place, list) and len(place) > 3 and isinstance(place[3], Mapping) else {}
+        others = [value for key, value in named.items() if key != "name" and value is not None]
+        if any(not isinstance(other, list) or len(other) != 3 for other in others) or len(others) != (kind != "ReLU"):
+            raise ValueError(f"layer {name}: {function} with a number, which is not read; two tensors are")
+        calls.append([[*place[:3], {}], *([*other, {}] for other in others)])
+    return {"class_name": kind, "name": name, "config": {"name": name, **settings}, "inbound_nodes": calls}
 
 
 def _call(node: Any) -> list[Any]:
@@ -204,6 +245,35 @@ def _ends(value: Any, names: set[str], key: str) -> list[list[Any]]:
     if unknown:
         raise ValueError(f"its {key} name {unknown[0]!r}, which is no layer of it")
     return [[str(one[0]), int(one[1]), int(one[2])] for one in value]
+
+
+def _count_from_one(config: Config) -> None:
+    """Numbers the calls of nested models as tf_keras does: the first is its own making, so those here begin with 1."""
+    nested = {row["name"] for row in config["layers"] if row["class_name"] == "Functional"}
+    called = [place for row in config["layers"] for call in row["inbound_nodes"] for place in call]
+    for place in (*called, *config["output_layers"]):
+        if place[0] in nested:
+            place[1] += 1
+
+
+def _check_calls(config: Config) -> None:
+    """Refuses calls that read themselves or calls that do not exist: Keras would look for them without end."""
+    first = {row["name"]: int(row["class_name"] == "Functional") for row in config["layers"]}
+    calls = {
+        (row["name"], first[row["name"]] + number): {(place[0], place[1]) for place in call}
+        for row in config["layers"]
+        for number, call in enumerate(row["inbound_nodes"] or [[]])
+    }
+    read = {place for places in calls.values() for place in places}
+    read |= {(end[0], end[1]) for end in config["output_layers"]}
+    if missing := sorted(read - calls.keys()):
+        name, number = missing[0]
+        raise ValueError(f"call {number} of layer {name} is read, which does not exist")
+    try:
+        TopologicalSorter(calls).prepare()
+    except CycleError as error:
+        circle = ", ".join(name for name, _ in error.args[1])
+        raise ValueError(f"its layers read each other in a circle: {circle}") from None
 
 
 def _chained(name: str, rows: list[Config], config: Config) -> Config:

@@ -172,13 +172,20 @@ def _built(cleaned: Cleaned) -> Any:
         return keras.Model.from_config(cleaned.config)
 
 
-def _set_weights(model: Any, arrays: dict[str, list[np.ndarray]]) -> None:
-    """Puts arrays into layers of the same name, in the order in which Keras writes them: learning ones first."""
+def _set_weights(model: Any, arrays: dict[str, list[np.ndarray]], prefix: str = "") -> None:
+    """Puts arrays into layers of the same name, in the order in which Keras writes them: learning ones first.
+
+    HDF5 files list the arrays of a nested model with it, `.keras` files with each of its layers (NAME/INNER NAME).
+    """
     for layer in model.layers:
         wanted = [*layer.trainable_weights, *layer.non_trainable_weights]
         if not wanted or layer.name == AFFINE:
             continue
-        given = arrays.get(layer.name, [])
+        name = prefix + layer.name
+        if hasattr(layer, "_nodes_by_depth") and name not in arrays:
+            _set_weights(layer, arrays, f"{name}/")
+            continue
+        given = arrays.get(name, [])
         if len(given) != len(wanted):
             raise ValueError(f"layer {layer.name} has {len(wanted)} arrays, the file {len(given)} for it")
         for variable, array in zip(wanted, given, strict=True):

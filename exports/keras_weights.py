@@ -24,6 +24,7 @@ from exports.isolated import run_isolated
 
 MOST_BYTES = 2 * 2**30  # of a file, and of all its numbers; VGG-16, the largest published here, has 0.55 GB
 MOST_LAYERS, MOST_ARRAYS = 10_000, 100  # layers of a file, arrays of a layer
+MODELS, MOST_DEPTH = ("Functional", "Model", "Sequential"), 8  # classes that are models; models within models
 MOST_CONFIG_BYTES = 64 * 2**20
 SUFFIXES = (".h5", ".hdf5", ".keras")
 TIMEOUT_S = 120.0
@@ -96,15 +97,16 @@ def read_arrays(path: Path, scratch: Path) -> dict[str, list[np.ndarray]]:
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            names = _layer_names(json.loads(unpacked(archive, "config.json", MOST_CONFIG_BYTES)))
+            described = json.loads(unpacked(archive, "config.json", MOST_CONFIG_BYTES))
+            _numbered_layers(described)  # refuses what describes no layers before anything large is unpacked
             inner = scratch / "model.weights.h5"
             inner.write_bytes(unpacked(archive, "model.weights.h5", MOST_BYTES))
-        found = _read_hdf5(inner)
-        return {name: found[numbered] for numbered, name in names.items() if numbered in found}
+        return _read_hdf5(inner, described)
     return _read_hdf5(path)
 
 
-def _read_hdf5(path: Path) -> dict[str, list[np.ndarray]]:
+def _read_hdf5(path: Path, described: Any = None) -> dict[str, list[np.ndarray]]:
+    """Arrays by layer; those inside a nested model that is `described` by NAME/INNER NAME."""
     import h5py
 
     if not h5py.is_hdf5(path):
@@ -115,11 +117,11 @@ def _read_hdf5(path: Path) -> dict[str, list[np.ndarray]]:
         if "layer_names" in root.attrs or "layer_names0" in root.attrs:
             names = _texts(root, "layer_names")
             found = {name: reader.named(_child(root, name)) for name in names}
-        elif "layers" in root or "_layer_checkpoint_dependencies" in root:
-            layers = _child(root, "layers" if "layers" in root else "_layer_checkpoint_dependencies")
-            if len(layers) > MOST_LAYERS:
-                raise ValueError(f"it has {len(layers)} layers; at most {MOST_LAYERS} are read")
-            found = {name: reader.numbered(_child(layers, name)) for name in layers}
+        elif (layers := _layers_of(root)) is not None:
+            if described is None:
+                found = {name: reader.numbered(_child(layers, name)) for name in layers}
+            else:
+                found = reader.described(layers, described, "", 0)
         else:
             raise ValueError("it is HDF5, but holds neither layer_names nor layers as Keras writes them")
     return {name: arrays for name, arrays in found.items() if arrays}
@@ -144,6 +146,22 @@ class _Reader:
             raise ValueError(f"{group.name} has {len(variables)} arrays; at most {MOST_ARRAYS} are read")
         return [self._array(_child(variables, name)) for name in sorted(variables, key=_as_number)]
 
+    def described(self, layers: Any, config: Any, prefix: str, depth: int) -> dict[str, list[np.ndarray]]:
+        """The arrays of the layers that `config` describes, nested models laid open."""
+        if depth > MOST_DEPTH:
+            raise ValueError(f"it has models within models, more than {MOST_DEPTH} deep")
+        found: dict[str, list[np.ndarray]] = {}
+        for numbered, layer in _numbered_layers(config).items():
+            if numbered not in layers:
+                continue
+            group, name = _child(layers, numbered), f"{prefix}{layer['config']['name']}"
+            inner = _layers_of(group) if layer["class_name"] in MODELS else None
+            if inner is None:
+                found[name] = self.numbered(group)
+            else:
+                found |= self.described(inner, layer, f"{name}/", depth + 1)
+        return found
+
     def _array(self, found: Any) -> np.ndarray:
         if not isinstance(found, self.h5py.Dataset) or found.dtype.kind not in "fiu":
             raise ValueError(f"{found.name} is not an array of numbers")
@@ -153,6 +171,17 @@ class _Reader:
         if self.left < 0:
             raise ValueError(f"it holds more than {MOST_BYTES:,} bytes of numbers")
         return np.asarray(found[()], np.float32)
+
+
+def _layers_of(group: Any) -> Any:
+    """The group of a model's layers, None where there is none."""
+    name = next((name for name in ("layers", "_layer_checkpoint_dependencies") if name in group), None)
+    if name is None:
+        return None
+    layers = _child(group, name)
+    if len(layers) > MOST_LAYERS:
+        raise ValueError(f"it has {len(layers)} layers; at most {MOST_LAYERS} are read")
+    return layers
 
 
 def _child(group: Any, path: str) -> Any:
@@ -183,17 +212,17 @@ def _texts(group: Any, name: str) -> list[str]:
     return found
 
 
-def _layer_names(config: Any) -> dict[str, str]:
-    """For each layer of a `.keras` file what its weights are called, class and number, and what it is called."""
+def _numbered_layers(config: Any) -> dict[str, Any]:
+    """For each layer of a described model what its weights are called in a `.keras` file, class and number, and it."""
     try:
-        layers = [(layer["class_name"], layer["config"]["name"]) for layer in config["config"]["layers"]]
+        layers = [(layer["class_name"], layer) for layer in config["config"]["layers"] if layer["config"]["name"]]
     except (KeyError, TypeError):
         raise ValueError("its config.json lists no layers; only functional models can be read") from None
     counts: Counter[str] = Counter()
     names = {}
-    for kind, name in layers:
+    for kind, layer in layers:
         kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", str(kind))).lower()
-        names[f"{kind}_{counts[kind]}" if counts[kind] else kind] = str(name)
+        names[f"{kind}_{counts[kind]}" if counts[kind] else kind] = layer
         counts[kind] += 1
     return names
 

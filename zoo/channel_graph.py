@@ -174,9 +174,8 @@ class _Reader:
                 continue
             site = self._site(node, prefix + layer.name)
             self.sites[site.name] = site
-            for tensor in outputs:
-                if id(tensor) not in self.tensors:
-                    self.tensors[id(tensor)] = site.writes
+            if site.known:  # anew for every call of a nested model, whose inner tensors are the same each time
+                self.tensors[id(outputs[0])] = site.writes
 
     def _site(self, node: Any, name: str) -> Site:
         layer, outputs = node.layer, flat(node.outputs)

@@ -86,7 +86,7 @@ def _rebuilt(
         image = keras.Input(batch_shape=config["batch_input_shape"], name=config["name"], dtype=config["dtype"])
         images.append(image)
         tensors[id(tensor)] = image
-    _build(graph, graph.model, tensors, made, kept, _names(graph.model), read)
+    _build(graph, graph.model, iter(graph.sites.values()), tensors, made, kept, _names(graph.model), read)
     answers = [tensors[id(tensor)] for tensor in graph.model.outputs]
     shaped = tf.nest.pack_sequence_as
     given = [*images, *more] if more else shaped(graph.model._nested_inputs, images)
@@ -111,6 +111,7 @@ def kept_atoms(graph: ChannelGraph, removed: Iterable[int]) -> np.ndarray:
 def _build(
     graph: ChannelGraph,
     model: Any,
+    sites: Iterator[Site],
     tensors: dict[int, Any],
     made: dict[int, Any],
     kept: np.ndarray,
@@ -118,8 +119,11 @@ def _build(
     read: Reader | None,
     training: Any = None,
 ) -> None:
-    """Calls the layers of `model` anew; `training` is what a call of it as a nested model laid down."""
-    by_node = {id(site.node): site for site in graph.sites.values()}
+    """Calls the layers of `model` anew; `training` is what a call of it as a nested model laid down.
+
+    `sites` are those of the calls still to come: the nodes inside a nested model are the same in each of its calls, so
+    only the order tells whose turn it is.
+    """
     for node in calls(model):
         layer = node.layer
         outputs = flat(node.outputs)
@@ -127,11 +131,12 @@ def _build(
             for outer, inner in entries(node):
                 tensors[id(inner)] = tensors[id(outer)]
             laid_down = node.call_kwargs.get("training")
-            _build(graph, layer, tensors, made, kept, names, read, training if laid_down is None else laid_down)
+            inner = training if laid_down is None else laid_down
+            _build(graph, layer, sites, tensors, made, kept, names, read, inner)
             for outer, inner in zip(outputs, layer.outputs, strict=True):
                 tensors[id(outer)] = tensors[id(inner)]
             continue
-        site = by_node[id(node)]
+        site = next(sites)
         weights: Arrays | None = None
         if id(layer) not in made:
             made[id(layer)], weights = _smaller(site, kept, names[id(layer)])

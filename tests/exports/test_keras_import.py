@@ -32,6 +32,18 @@ if kind == "sequence":
     model = keras.Sequential([
         L.Input((12, 12, 1)), L.Conv2D(6, 3, activation="relu", kernel_regularizer=keras.regularizers.L2(1e-4)),
         L.MaxPooling2D(), L.Flatten(), L.Dropout(0.2), L.Dense(5), L.Softmax()])
+elif kind in ("nested", "twice"):
+    first, then = keras.Input((12, 12, 1)), keras.Input((10, 10, 6))
+    base = keras.Model(first, L.Conv2D(6, 3)(first), name="base")
+    block = keras.Model(then, L.Add()([L.Conv2D(6, 3, padding="same")(then), then]), name="block")
+    tail = keras.Sequential([L.Input((10, 10, 6)), L.Conv2D(4, 1), L.BatchNormalization(), L.ReLU()], name="tail")
+    if kind == "nested":
+        end = [L.Flatten(), L.Dense(5, activation="softmax")]
+        model = keras.Sequential([L.Input((12, 12, 1)), base, block, tail, *end])
+    else:
+        image = keras.Input((12, 12, 1))
+        x = block(block(base(image)))
+        model = keras.Model(image, L.Dense(5, activation="softmax")(L.Flatten()(L.Concatenate()([tail(x), x]))))
 else:
     image = keras.Input((None, None, 3) if kind == "open" else (16, 12, 3))
     x = L.Conv2D(8, 3, padding="same", use_bias=False)(image)
@@ -73,6 +85,14 @@ def probabilities(path: Path, pixels: np.ndarray) -> np.ndarray:
     [
         ("graph", ".h5", True),
         ("sequence", ".keras", False),
+        ("nested", ".h5", True),
+        ("twice", ".keras", False),
+        pytest.param("nested", ".keras", True, marks=pytest.mark.slow),
+        pytest.param("nested", ".keras", False, marks=pytest.mark.slow),
+        pytest.param("nested", ".h5", False, marks=pytest.mark.slow),
+        pytest.param("twice", ".keras", True, marks=pytest.mark.slow),
+        pytest.param("twice", ".h5", True, marks=pytest.mark.slow),
+        pytest.param("twice", ".h5", False, marks=pytest.mark.slow),
         pytest.param("sequence", ".keras", True, marks=pytest.mark.slow),
         pytest.param("graph", ".keras", False, marks=pytest.mark.slow),
         pytest.param("sequence", ".h5", False, marks=pytest.mark.slow),
@@ -177,3 +197,64 @@ def test_files_that_are_no_models_are_refused_with_the_cause(tmp_path) -> None:
         archive.writestr("model.weights.h5", b"")
     with pytest.raises(ValueError, match=r"huge\.keras cannot be read"):
         import_model(tmp_path / "huge.keras")
+
+
+def graph_of(*rows: tuple[str, str, list[list[object]], dict[str, object]], ends: list[object]) -> dict[str, object]:
+    layers = [
+        {"class_name": kind, "name": name, "config": {"name": name, **config}, "inbound_nodes": calls}
+        for name, kind, calls, config in rows
+    ]
+    return {
+        "class_name": "Functional",
+        "config": {"name": "it", "layers": layers, "input_layers": [["image", 0, 0]], "output_layers": [ends]},
+    }
+
+
+IMAGE = ("image", "InputLayer", [], {"batch_input_shape": [None, 8, 8, 1]})
+DENSE = {"units": 3, "activation": "linear"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "ends", "said"),
+    [
+        (
+            [IMAGE, ("one", "Add", [[["image", 0, 0, {}], ["two", 0, 0, {}]]], {}),
+             ("two", "ReLU", [[["one", 0, 0, {}]]], {})],
+            ["two", 0, 0],
+            "read each other in a circle",
+        ),
+        ([IMAGE, ("one", "ReLU", [[["image", 0, 0, {}]]], {})], ["one", 1, 0], "call 1 of layer one is read"),
+        ([IMAGE, ("one", "ReLU", [[["image", 3, 0, {}]]], {})], ["one", 0, 0], "call 3 of layer image is read"),
+        ([IMAGE, ("one", "ReLU", [[["gone", 0, 0, {}]]], {})], ["one", 0, 0], "call 0 of layer gone is read"),
+        (
+            [IMAGE, ("one", "TFOpLambda", [["image", 0, 0, {"y": 2.0, "name": None}]], {"function": "math.multiply"})],
+            ["one", 0, 0],
+            "math.multiply with a number, which is not read",
+        ),
+        (
+            [IMAGE, ("one", "TFOpLambda", [["image", 0, 0, {}]], {"function": "io.read_file"})],
+            ["one", 0, 0],
+            "layer one is 'io.read_file', which is not read",
+        ),
+    ],
+)  # fmt: skip
+def test_graphs_that_lead_nowhere_are_refused_before_keras_looks_for_their_end(rows, ends, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        clean(graph_of(*rows, ends=ends))
+
+
+def test_a_sum_written_in_python_becomes_an_addition() -> None:
+    found = clean(
+        graph_of(
+            IMAGE,
+            ("one", "Conv2D", [[["image", 0, 0, {}]]], {"filters": 1, "kernel_size": [1, 1]}),
+            ("sum", "TFOpLambda", [["one", 0, 0, {"y": ["image", 0, 0], "name": None}]],
+             {"function": "__operators__.add"}),
+            ("flat", "Flatten", [[["sum", 0, 0, {}]]], {}),
+            ("end", "Dense", [[["flat", 0, 0, {}]]], DENSE),
+            ends=["end", 0, 0],
+        )
+    )  # fmt: skip
+    row = next(row for row in found.config["layers"] if row["name"] == "sum")
+    assert row["class_name"] == "Add"
+    assert row["inbound_nodes"] == [[["one", 0, 0, {}], ["image", 0, 0, {}]]]

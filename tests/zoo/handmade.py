@@ -90,6 +90,27 @@ def nested(layers: Any, x: Any) -> Any:
     return second(second(x))
 
 
+def nested_bare(layers: Any, x: Any) -> Any:
+    """A nested model without weights, called on maps of other channels: side by side and one behind the other."""
+    from zoo.keras import keras
+
+    image = keras.Input(x.shape[1:], name="bare_image")
+    bare = keras.Model(image, layers.Dropout(0.2)(layers.ReLU()(image)), name="bare")
+    one, two = bare(conv(x, 8, "one")), bare(layers.Conv2D(8, 1, name="two_conv")(x))
+    x = layers.Concatenate(name="join")([conv(one, 6, "three"), conv(two, 5, "four")])
+    return layers.Conv2D(7, 1, name="five_conv")(bare(layers.Conv2D(8, 1, name="six_conv")(x)))
+
+
+def nested_slices(layers: Any, x: Any) -> Any:
+    """A nested model that swaps the halves of what it is given, called on two maps."""
+    from zoo.keras import keras, tf
+
+    image = keras.Input(x.shape[1:], name="slices_image")
+    half = keras.Model(image, tf.concat([image[..., 4:], image[..., :4]], axis=-1), name="half")
+    one, two = half(conv(x, 8, "one")), half(conv(x, 8, "two"))
+    return layers.Concatenate(name="join")([conv(one, 6, "three"), conv(two, 5, "four")])
+
+
 def nested_shares(layers: Any, x: Any) -> Any:
     """A nested model and the outer one call the same layer."""
     from zoo.keras import keras
@@ -229,6 +250,8 @@ OPEN: dict[str, Callable[[], Any]] = {
     "spread": around(spread),
     "frozen": around(frozen),
     "nested_shares": around(nested_shares),
+    "nested_bare": around(nested_bare),
+    "nested_slices": around(nested_slices),
     "prelu": around(lambda layers, x: layers.PReLU(shared_axes=[1, 2], name="slope")(x)),
     "prelu_each": around(lambda layers, x: layers.PReLU(name="slope")(x)),
     "prelu_one": around(lambda layers, x: layers.PReLU(shared_axes=[1, 2, 3], name="slope")(x)),
