@@ -118,6 +118,11 @@ def _import(path: Path, job: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"its input is {shape}; images of a fixed size with 1 or 3 channels are read")
     if len(answer) != 2 or answer[-1] < 2:
         raise ValueError(f"its answer is {answer}; a classifier gives one number for each of at least two classes")
+    if any(hasattr(layer, "_nodes_by_depth") for layer in model.layers):
+        from zoo.cut import laid_open
+
+        model = laid_open(model)
+        cleaned.notes.append("models nested in it are laid open: each of their layers is one of its own")
     if job["out"]:
         from exports.model_file import save_model
 

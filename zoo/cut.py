@@ -31,6 +31,16 @@ def cut(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
     return _rebuilt(graph, kept_atoms(graph, removed))[0]
 
 
+def laid_open(model: keras.Model) -> keras.Model:
+    """`model` with the models nested in it laid open, a new one; the same object when it holds none.
+
+    Raises: ValueError as `ChannelGraph.of`.
+    """
+    if not any(hasattr(layer, "_nodes_by_depth") for layer in model.layers):
+        return model
+    return cut(ChannelGraph.of(model), ())
+
+
 def masked(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
     """The model rebuilt in full size that reads nothing from the units `removed`: what `cut` must agree with."""
     gone = ~kept_atoms(graph, removed)

@@ -37,9 +37,10 @@ def planned(model: Any, settings: BinarySettings, *, signs: bool) -> Binarised:
 
     Raises: ValueError when it cannot: layers of elsewhere, nothing to binarise, no norms where they are needed.
     """
+    from zoo.cut import laid_open
     from zoo.deploy import without_learning
 
-    plan = Plan.of(without_learning(model))
+    plan = Plan.of(without_learning(laid_open(model)))
     if plan is None:
         raise ValueError("binary weights need a model of the zoo's own layers, each called once")
     names = places(plan, settings.ends)

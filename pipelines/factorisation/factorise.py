@@ -24,6 +24,7 @@ from pipelines.factorisation.settings import FactorisationSettings
 from pipelines.method import Context, Outcome
 from pipelines.removal.recalibrate import recalibrate
 from zoo.costs import cost_of
+from zoo.cut import laid_open
 from zoo.deploy import without_learning
 from zoo.read_model import sketch_of
 
@@ -39,7 +40,7 @@ def factorise(model: Any, settings: FactorisationSettings, context: Context, sch
     from pipelines.training.loop import fit, scorer
     from pipelines.training.reports import fit_warnings
 
-    plain = without_learning(model)
+    plain = without_learning(laid_open(model))
     plan = plan_of(plain)
     before = cost_of(sketch_of(plain))
     candidates, left = candidates_of(plain, plan, scheme, skip=settings.skipped, skip_ends=settings.skip_ends)

@@ -87,7 +87,10 @@ def apply(model: Any, settings: AdversarialSettings, context: Context) -> Outcom
             return Tuning()
         return Tuning(objective=Matching.of(model, context.data).objective)
 
-    criterion = Criterion(structures.score, prepare=structures.prepare, pick=structures.pick, tune=tune)
+    by_target = settings.amount == "target" and settings.structures == "channels"
+    criterion = Criterion(
+        structures.score, prepare=structures.prepare, pick=structures.pick, by_target=by_target, tune=tune
+    )
     outcome = remove(model, settings, context, criterion)
     warnings = [*outcome.warnings]
     if settings.amount == "zeros" and outcome.report["left"] == 1:

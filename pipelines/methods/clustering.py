@@ -56,8 +56,9 @@ def apply(model: Any, settings: ClusteringSettings, context: Context) -> Outcome
     from pipelines.training.loop import fit, scorer
     from pipelines.training.reports import fit_warnings
     from zoo.cloning import clone
+    from zoo.cut import laid_open
 
-    result = clone(model)
+    result = clone(laid_open(model))
     chosen, skipped = _chosen(result, settings)
     if not chosen:
         raise ValueError(

@@ -49,7 +49,9 @@ def apply(model: Any, settings: CreluSettings, context: Context) -> Outcome:
     from pipelines.removal.recalibrate import recalibrate
     from pipelines.training.loop import fit, scorer
     from pipelines.training.reports import fit_warnings
+    from zoo.cut import laid_open
 
+    model = laid_open(model)
     plan = Plan.of(model)
     chosen = _chosen(plan, settings)
     assert plan is not None

@@ -35,11 +35,12 @@ def apply(model: Any, settings: EqualisationSettings, context: Context) -> Outco
     Raises: ValueError when the model has layers that the vocabulary does not know, or nothing can be scaled.
     """
     from pipelines.training.loop import predictor, scorer
+    from zoo.cut import laid_open
     from zoo.deploy import without_learning
     from zoo.equalise import equalise
     from zoo.plans import Plan
 
-    plain = without_learning(model)
+    plain = without_learning(laid_open(model))
     plan = Plan.of(plain)
     if plan is None:
         raise ValueError("equalisation needs a model of the zoo's own layers, each called once")

@@ -160,6 +160,7 @@ def apply(model: Any, settings: IstaGammaSettings, context: Context) -> Outcome:
         raw=True,
         prepare=lambda plain: prepare(plain, settings, context),
         pick=pick if settings.amount == "zeros" else None,
+        by_target=settings.amount == "target",
         settle=settle,
     )
     return remove(model, settings, context, criterion)

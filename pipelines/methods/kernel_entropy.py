@@ -94,7 +94,11 @@ def apply(model: Any, settings: KernelEntropySettings, context: Context) -> Outc
         return Tuning(hooks=Hooks(update=share, epoch_end=share))
 
     criterion = Criterion(
-        score, pick=pick, settle=settle if settings.cluster else None, tune=tune if settings.cluster else None
+        score,
+        pick=pick,
+        by_target=settings.amount == "target",
+        settle=settle if settings.cluster else None,
+        tune=tune if settings.cluster else None,
     )
     outcome = remove(model, settings, context, criterion)
     report, warnings = {**outcome.report, "amount": settings.amount}, [*outcome.warnings]

@@ -60,7 +60,9 @@ def apply(model: Any, settings: LotteryTicketSettings, context: Context) -> Outc
     """
     from pipelines.training.reports import fit_warnings
     from zoo.cloning import untrained
+    from zoo.cut import laid_open
 
+    model = laid_open(model)
     _check(model)
     start = untrained(model, context.seed)
     if settings.rewind_epochs:

@@ -47,13 +47,15 @@ def apply(model: Any, settings: MagnitudeSettings, context: Context) -> Outcome:
     from pipelines.training.loop import Hooks, fit, scorer
     from pipelines.training.reports import fit_warnings
     from zoo.cloning import clone
+    from zoo.cut import laid_open
     from zoo.keras import keras
 
     if settings.pattern != "2:4" and settings.initial_sparsity > settings.sparsity:
         raise ValueError(
             f"initial_sparsity {settings.initial_sparsity} is above sparsity {settings.sparsity}; it must not be larger"
         )
-    source = clone(model)  # tfmot wraps the very layers it is given, so training would change the caller's model
+    # tfmot wraps the very layers it is given, so training would change the caller's model
+    source = clone(laid_open(model))
     kernels = [layer.name for layer in kernel_layers(source)]
     if settings.pattern == "xnnpack":
         misfits = sparse_misfits(source)

@@ -52,7 +52,9 @@ def apply(model: Any, settings: ReprSettings, context: Context) -> Outcome:
     from pipelines.training.loop import Hooks, fit
     from pipelines.training.reports import fit_warnings
     from zoo.cloning import clone, untrained
+    from zoo.cut import laid_open
 
+    model = laid_open(model)
     student = clone(model)
     graph = ChannelGraph.of(student)
     names = _ranked(graph)

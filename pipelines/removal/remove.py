@@ -53,7 +53,8 @@ class Criterion:
 
     `judges` gives the units that can have a score at all, and raises ValueError when there are none; the others stay.
     `raw` says that scores of all layers are on one scale, so that a global ranking takes them as they are. `prepare`
-    trains a copy of the model first; `pick` chooses the units itself instead of by share of a target; `settle` may
+    trains a copy of the model first; `pick` chooses the units itself, which `by_target` says it does by share of the
+    target after all, so that an impossible one is refused before anything is trained; `settle` may
     change weights once the units are known, for this one cut, and may give what it reports and what it warns of; `tune`
     may change those of the cut network and says how it is fine-tuned.
     """
@@ -63,6 +64,7 @@ class Criterion:
     raw: bool = False
     prepare: Callable[[Any], Prepared] | None = None
     pick: Picker | None = None
+    by_target: bool = True
     settle: Callable[[ChannelGraph, Choice], tuple[dict[str, Any], list[str]] | None] | None = None
     tune: Callable[[Any], Tuning] | None = None
 
@@ -143,9 +145,12 @@ def _check(graph: ChannelGraph, settings: RemovalSettings, criterion: Criterion,
     groups = _groups(graph, dict.fromkeys(judged, 1.0), settings)
     if not groups:
         raise ValueError(f"skip = {settings.skip!r} leaves no layer of which channels could be removed")
-    if criterion.pick is None and settings.target != "latency":
+    if not criterion.by_target:
+        if all(group.kept(1.0) == len(group.units) for group in groups):
+            raise ValueError(f"least = {settings.least} lets no layer lose a channel; least: 1 lets all of them")
+    elif settings.target != "latency":
         _choose(graph, groups, settings, criterion)
-    elif criterion.pick is None and criterion.prepare is not None:
+    elif criterion.prepare is not None:
         check_time(Ladder(graph, groups, settings.scope, criterion.raw), _time_wanted(settings), context)
 
 

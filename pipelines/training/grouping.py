@@ -61,8 +61,9 @@ def learn_groups(
     """
     from pipelines.training.loop import cross_entropy, fit, predictor, scorer
     from pipelines.training.reports import fit_warnings
+    from zoo.cut import laid_open
 
-    plain = deploy(model)
+    plain = deploy(laid_open(model))
     plan = Plan.of(plain)
     if plan is None:
         raise ValueError(

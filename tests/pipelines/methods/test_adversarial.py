@@ -257,3 +257,24 @@ def test_masks_step_as_the_formula_says_and_slopes_are_those_of_the_loss() -> No
     masks.step(0.1, 0.2, 1)
     assert float(masks.values[0]) < values
     assert float(masks.pace[0]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"remove": 0.99}, "is not possible"),
+        ({"remove": 0.5, "least": 64, "multiple": 1}, "is not possible"),
+        ({"amount": "zeros", "least": 64, "multiple": 1}, "lets no layer lose a channel"),
+    ],
+)
+def test_what_cannot_be_reached_is_refused_before_masks_are_trained(values, said, small_digits) -> None:
+    from pipelines.methods import METHODS, Context
+    from tests.pipelines.small import network
+
+    class Watch(QuietWatch):
+        def check(self) -> None:
+            raise AssertionError("a training began")
+
+    settings = METHODS["adversarial"].settings(**values)
+    with pytest.raises(ValueError, match=said):
+        METHODS["adversarial"].apply(network(), settings, Context(small_digits, 0, Watch()))
