@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-import yaml
+from pipelines.yaml_text import read
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def options(pairs: list[str] | None) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise ValueError(f"--set {pair!r}: write key=value, such as --set dropout=0.2")
-        found[key.strip()] = yaml.safe_load(value)
+        found[key.strip()] = read(value, f"--set {pair!r}")
     return found
 
 

@@ -14,11 +14,7 @@ from pipelines.data.sandbox import unpack
 
 def open_zip(argument: str, cache: Path) -> Collection:
     """Hashes the zip without reading it as one. Raises ValueError when it is missing."""
-    path = Path(argument).expanduser()
-    if path.is_dir():
-        raise ValueError(f"zip:{argument} is a folder; use folder:{argument}")
-    if not path.is_file():
-        raise ValueError(f"zip:{argument} does not exist (looked for {path.absolute()})")
+    path = find_zip(argument)
     with path.open("rb") as file:
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -29,6 +25,16 @@ def open_zip(argument: str, cache: Path) -> Collection:
             raise ValueError(f"zip:{argument} cannot be used: {error}") from None
 
     return Collection("zip", path.stem, fingerprint, NATURAL, 0.15, 0.2, decode)
+
+
+def find_zip(argument: str) -> Path:
+    """The file, which is there; whether it is a zip is not looked at. Raises: ValueError when it is not there."""
+    path = Path(argument).expanduser()
+    if path.is_dir():
+        raise ValueError(f"zip:{argument} is a folder; use folder:{argument}")
+    if not path.is_file():
+        raise ValueError(f"zip:{argument} does not exist (looked for {path.absolute()})")
+    return path
 
 
 def _decode(path: Path, request: Request) -> Decoded:
