@@ -10,7 +10,7 @@ import streamlit as st
 from pipelines.jobs import ensure_supervisor
 from pipelines.recipes import Recipe
 from pipelines.runs import ArtifactRecord, Home, Registry, Run
-from pipelines.weights import within_reach
+from pipelines.start import record
 
 
 @st.cache_resource(show_spinner=False)
@@ -30,18 +30,9 @@ def start_supervisor() -> None:
 
 def submit(recipe: Recipe) -> list[str]:
     """Queues the runs of a recipe, one per combination of its grid, and returns their ids."""
-    runs = registry()
-    plans = recipe.expand()
-    for plan in plans:
-        within_reach(plan.model, plan.data, runs.home.cache)
-    group = None
-    if len(plans) > 1:
-        group = f"{recipe.name} {recipe.sha256[:6]}"
-    ids = [
-        runs.create(plan.as_dict(), name=plan.name, seed=plan.seed, group=group, sha256=plan.sha256) for plan in plans
-    ]
+    started = record(registry(), recipe, queue=True)
     start_supervisor()
-    return ids
+    return list(started.runs)
 
 
 def run_named(run_id: str | None) -> Run | None:

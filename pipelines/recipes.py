@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
-import yaml
 
 import zoo
 from exports.keras_weights import SUFFIXES
-from pipelines.data import SOURCES
+from pipelines.data import LARGEST_SIDE, SOURCES, check_shares
 from pipelines.methods import METHODS
-from pipelines.settings import Settings, explain, make, setting
+from pipelines.settings import Settings, explain, make, setting, shown
 from pipelines.steps import AFTER_TRAINING, STEPS, settings_of
 from pipelines.steps.export import INT8_AWARE_FORMATS
 from pipelines.weights import IMAGENET, Frozen, judge
+from pipelines.yaml_text import read, write
 
 MAX_BYTES = 256 * 1024  # a recipe is a page of text; more is a mistake or an attack
 MAX_GRID = 64
@@ -70,13 +70,31 @@ class DataSettings(Settings):
         source = SOURCES.get(self.source)
         return getattr(source, fact) if source else None
 
+    @pydantic.field_validator("source")
+    @classmethod
+    def _whole_path(cls, value: str) -> str:
+        name, _, path = value.strip().partition(":")
+        if name in SOURCES and SOURCES[name].takes_path and path.strip():
+            # A job runs in another folder than the one in which the path was typed.
+            return f"{name}:{Path(path).expanduser().absolute()}"
+        return value
+
     @pydantic.field_validator("resolution", mode="before")
     @classmethod
     def _whole_pixels(cls, value: Any) -> Any:
-        sides = value if isinstance(value, list | tuple) else [value]
-        if value is not None and (len(sides) not in (1, 2) or any(not _whole(side) or side < 8 for side in sides)):
-            raise ValueError("resolution must be a whole number of pixels of at least 8, or [height, width]")
+        sides = value if isinstance(value, list | tuple) else [value, value]
+        usable = len(sides) == 2 and all(_whole(side) and 8 <= side <= LARGEST_SIDE for side in sides)
+        if value is not None and not usable:
+            raise ValueError(
+                f"resolution must be a whole number of pixels from 8 to {LARGEST_SIDE}, or [height, width]"
+            )
         return tuple(value) if isinstance(value, list) else value
+
+    @pydantic.model_validator(mode="after")
+    def _room_to_train(self) -> DataSettings:
+        if self.validation is not None and self.test is not None:  # a source's own shares leave room beside any other
+            check_shares(self.validation, self.test)
+        return self
 
 
 class ModelSettings(Settings):
@@ -121,6 +139,14 @@ class Grid(Settings):
     widths: tuple[float, ...] = setting((), help="Widths; empty: the model's")
     resolutions: tuple[int, ...] = setting((), unit="pixels", help="Resolutions; empty: the data's")
 
+    @pydantic.field_validator("widths", "resolutions")
+    @classmethod
+    def _each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        twice = next((value for at, value in enumerate(values) if value in values[:at]), None)
+        if twice is not None:
+            raise ValueError(f"{twice:g} is there twice; it would be run twice, so give it once")
+        return values
+
 
 class StepSpec(pydantic.BaseModel):
     """One step of a recipe: its name, its method where there are several, and its settings."""
@@ -136,7 +162,7 @@ class Recipe(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
     name: str = pydantic.Field("run", min_length=1, max_length=120)
     description: str = pydantic.Field("", max_length=4000)
-    seed: int = pydantic.Field(0, ge=0, le=2**31 - 1)
+    seed: int = pydantic.Field(0, ge=0, le=2**31 - 1, strict=True)
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     start: str | None = pydantic.Field(
@@ -168,16 +194,10 @@ class Recipe(pydantic.BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
-        """Reads YAML text (safe loader; aliases are refused, they can grow without bound)."""
+        """Reads YAML text. Raises ValueError with the place of the mistake."""
         if len(text.encode()) > MAX_BYTES:
             raise ValueError(f"the recipe has {len(text.encode())} bytes; at most {MAX_BYTES} are read")
-        try:
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-                raise ValueError("the recipe uses YAML aliases (*name); write the values out")
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(f"the recipe is not valid YAML: {' '.join(str(error).split())}") from None
-        return cls.of(values)
+        return cls.of(read(text, "the recipe"))
 
     @classmethod
     def of(cls, values: Any) -> Recipe:
@@ -187,7 +207,7 @@ class Recipe(pydantic.BaseModel):
         values = dict(values)
         steps = values.pop("steps", [])
         if not isinstance(steps, list | tuple):
-            raise ValueError(f"steps = {steps!r}: must be a list of steps such as `- train: {{epochs: 20}}`")
+            raise ValueError(f"steps = {shown(steps)}: must be a list of steps such as `- train: {{epochs: 20}}`")
         try:
             recipe = cls.model_validate(values)
         except pydantic.ValidationError as error:
@@ -222,7 +242,7 @@ class Recipe(pydantic.BaseModel):
             if self.start_range == "0..1":
                 del values["start_range"]
             values = {key: value for key, value in values.items() if value not in ("", None, {}) or key == "steps"}
-        return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110))
+        return write(values)
 
     @pydantic.field_validator("start")
     @classmethod
@@ -295,16 +315,21 @@ def _step(place: int, item: Any) -> StepSpec:
         item = {item: {}}
     if not isinstance(item, dict) or len(item) != 1:
         raise ValueError(
-            f"step {place} = {item!r}: must be one name with its settings, such as `train: {{epochs: 20}}`"
+            f"step {place} = {shown(item)}: must be one name with its settings, such as `train: {{epochs: 20}}`"
         )
     name, values = next(iter(item.items()))
     if name not in STEPS:
         near = get_close_matches(str(name), STEPS, 3, 0.4)
         raise ValueError(
-            f"step {place} = {name!r} is not a step; "
+            f"step {place} = {shown(name)} is not a step; "
             + (f"did you mean {near[0]}?" if near else f"steps: {', '.join(STEPS)}")
         )
-    values = dict(values or {})
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"steps.{place}.{name} = {shown(values)}: must be a mapping of settings, such as `{name}: {{key: value}}`, "
+            "or nothing"
+        )
     kind = settings_of(name, values.get("method"))
     return StepSpec(step=name, settings=make(kind, values, f"steps.{place}.{name}"))
 

@@ -16,15 +16,20 @@ from pydantic_core import PydanticUndefined
 
 
 class Settings(pydantic.BaseModel):
-    """Base of all settings: frozen, and an unknown key fails with the nearest names."""
+    """Base of all settings: frozen, and an unknown key fails with the nearest names.
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    A value must be of its field's type: true is no 1, and '0.5' is a text. A whole number is a number.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
     front: ClassVar[tuple[str, ...]] = ()  # fields that a form shows at once, though a method inherits them
 
 
 def setting(default: Any = ..., *, help: str, unit: str = "", **limits: Any) -> Any:
     """A pydantic field with help and unit; `limits` are ge, gt, le, lt, max_length, min_length."""
-    return pydantic.Field(default, description=help, json_schema_extra={"unit": unit}, **limits)
+    # YAML, JSON and flags give lists where the settings hold tuples; their items are still strict.
+    strict = False if isinstance(default, tuple) else None
+    return pydantic.Field(default, strict=strict, description=help, json_schema_extra={"unit": unit}, **limits)
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,14 @@ def explain(error: pydantic.ValidationError, settings: type[pydantic.BaseModel],
         elif problem["type"] == "missing":
             sentences.append(f"{place} is missing")
         else:
-            received = problem["input"]
-            shown = repr(received) if len(repr(received)) < 80 else repr(received)[:77] + "..."
-            sentences.append(f"{place} = {shown}: {problem['msg'].removeprefix('Value error, ')}")
+            sentences.append(f"{place} = {shown(problem['input'])}: {problem['msg'].removeprefix('Value error, ')}")
     return "; ".join(sentences)
+
+
+def shown(received: Any) -> str:
+    """A value as an error message shows it, the rest of a long one left out."""
+    text = repr(received)
+    return text if len(text) < 80 else text[:77] + "..."
 
 
 def _owner(settings: Any, path: tuple[Any, ...]) -> type[pydantic.BaseModel] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
+from pipelines.data import find_source
 from pipelines.recipes import Recipe
 from pipelines.runs import Registry
 from pipelines.weights import within_reach
@@ -21,11 +22,12 @@ class Started:
 def record(registry: Registry, recipe: Recipe, *, queue: bool) -> Started:
     """Records one run per combination of the recipe's grid.
 
-    Raises ValueError for a recipe without steps, or whose weights cannot be had.
+    Raises ValueError for a recipe without steps, or when what it names is not here or cannot be had.
     """
     if not recipe.steps:
         raise ValueError("the recipe has no steps; a first one would be `- train: {epochs: 20}`")
     plans = recipe.expand()
+    within_sight(recipe)
     for plan in plans:
         within_reach(plan.model, plan.data, registry.home.cache)
     group = f"{recipe.name} {secrets.token_hex(2)}" if len(plans) > 1 else None
@@ -42,3 +44,26 @@ def record(registry: Registry, recipe: Recipe, *, queue: bool) -> Started:
         for plan in plans
     )
     return Started(runs, group)
+
+
+def clone(registry: Registry, run: str) -> str:
+    """Records a new run of `run`'s recipe and returns its id; it does not start by itself.
+
+    Raises ValueError for an unknown run, or when what its recipe names is no longer here.
+    """
+    within_sight(Recipe.of(registry.get(run).recipe))
+    return registry.clone(run)
+
+
+def within_sight(recipe: Recipe) -> None:
+    """Looks whether the images and the model file that a recipe names are here; nothing is opened.
+
+    Raises ValueError naming what is not.
+    """
+    try:
+        find_source(recipe.data.source)
+    except ValueError as error:
+        raise ValueError(f"data.source: {error}") from None
+    file = recipe.start_file
+    if file is not None and not file.is_file():
+        raise ValueError(f"start = {recipe.start!r}: there is no file {file}; name a Keras model file of this machine")

@@ -23,7 +23,9 @@ from exports import FORMATS, Contract, contract_path, selftest_path
 from exports.writers.bundle import write_bundle
 from pipelines.further import export_recipe
 from pipelines.jobs import LocalExecutor
+from pipelines.recipes import Recipe
 from pipelines.runs import ArtifactRecord, EvaluationRecord, Run
+from pipelines.start import within_sight
 
 FOUND_ELSEWHERE = ("tflite_mixed",)  # it needs layers named, which is what the remedies are for
 INT8 = ("tflite_int8", "tflite_uint8")  # with ranges that a float twin can be held against
@@ -60,6 +62,7 @@ def queue(run: Run, formats: list[str], settings: dict[str, Any] | None = None) 
 def start(run: Run, recipe: dict[str, Any]) -> None:
     """Queues a recipe that goes on from `run`, and follows it here."""
     with guarded("queueing"):
+        within_sight(Recipe.of(recipe))
         new = registry().create(recipe, name=recipe["name"], seed=run.seed, parent=run.id, group=run.group)
         LocalExecutor(registry().home).submit(new)
         st.session_state["export.following"] = new

@@ -20,6 +20,7 @@ from exports import FORMATS
 from pipelines.jobs import LocalExecutor, ensure_supervisor
 from pipelines.recipes import Recipe
 from pipelines.runs import Run
+from pipelines.start import clone
 
 PAGE = 20
 UNDO = "runs.deleted"
@@ -122,7 +123,7 @@ def actions(run: Run) -> None:
             key="runs.clone",
         ):
             with guarded("cloning"):
-                st.query_params["run"] = registry().clone(run.id)
+                st.query_params["run"] = clone(registry(), run.id)
                 st.rerun()
         if st.button("Open in Build", icon=":material/construction:", key="runs.build"):
             with guarded("opening in Build"):

@@ -135,8 +135,9 @@ def open_recipe() -> None:
         st.code(chosen.dump(), language="yaml", wrap_lines=True)
     with st.container(horizontal=True):
         if st.button("Start it", icon=":material/play_arrow:", key="start.now"):
-            st.query_params["run"] = submit(chosen)[0]
-            st.rerun()
+            with guarded("starting"):
+                st.query_params["run"] = submit(chosen)[0]
+                st.rerun()
         if st.button("Open in Build", icon=":material/construction:", key="start.build"):
             draft.current().load(chosen)
             st.switch_page("screens/build.py")

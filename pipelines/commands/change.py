@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.commands.command import Command
 from pipelines.jobs import LocalExecutor, Queue
 from pipelines.runs import Home, Registry, states
+from pipelines.start import clone
 
 
 def _run_argument(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,7 @@ def _resume(home: Home, asked: argparse.Namespace) -> dict[str, Any]:
 
 def _clone(home: Home, asked: argparse.Namespace) -> dict[str, Any]:
     registry = Registry(home)
-    new = registry.clone(asked.run)
+    new = clone(registry, asked.run)
     if asked.start:
         LocalExecutor(home).submit(new)
     return {"run": new, "cloned": asked.run, "state": registry.get(new).state}

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-import yaml
-
+from pipelines.yaml_text import read
 from zoo.declaration import Architecture
 
 # What decides on a network too but is no option of an architecture, where a command has a flag for it.
@@ -58,11 +57,11 @@ def options(pairs: list[str] | None) -> dict[str, Any]:
         if key in found:
             raise ValueError(f"--set {pair!r}: {key} is given twice; it was {found[key]!r} before, give it once")
         try:
-            found[key] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError):  # a date such as 2020-13-01 ends with a bare ValueError
+            found[key] = read(value, "it")
+        except ValueError as error:
             raise ValueError(
                 f"--set {pair!r}: {value!r} cannot be read as a value; write a number, a word, true or false, or a "
-                "list such as [1, 2]"
+                f"list such as [1, 2] ({error})"
             ) from None
     return found
 

@@ -23,18 +23,19 @@ from pipelines.data.dataset import SPLITS, Dataset, Problem, Split, Unusable, de
 from pipelines.data.decode import Unreadable, decode
 from pipelines.data.digits import open_digits
 from pipelines.data.fashion_mnist import open_fashion_mnist
-from pipelines.data.folder import open_folder
+from pipelines.data.folder import find_folder, open_folder
 from pipelines.data.limits import USUAL, Limits
 from pipelines.data.prepare import RESIZE, prepare
 from pipelines.data.prepared import Damaged, load, manifest_of, save
 from pipelines.data.sandbox import read_picture
 from pipelines.data.split import assign, check_shares
 from pipelines.data.unpack import unpack_zip
-from pipelines.data.zip_file import open_zip
+from pipelines.data.zip_file import find_zip, open_zip
 
 __all__ = [
-    "RESIZE", "SOURCES", "SPLITS", "Dataset", "Limits", "Problem", "Source", "Split", "Unreadable", "Unusable",
-    "decode", "describe", "open_dataset", "prepare", "preview", "read_picture", "source_of", "unpack_zip",
+    "LARGEST_SIDE", "RESIZE", "SOURCES", "SPLITS", "Dataset", "Limits", "Problem", "Source", "Split", "Unreadable",
+    "Unusable", "check_shares", "decode", "describe", "find_source", "open_dataset", "prepare", "preview",
+    "read_picture", "source_of", "unpack_zip",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ LARGEST_SIDE = 2048
 class Source:
     """A kind of data set. `example` is what a person types; `open` finds the set and reads nothing large.
 
+    `find` only looks whether the path is there, for a source that takes one.
     `side` (pixels), `channels` and `classes` are those of the set, None where each set has its own.
     """
 
@@ -55,6 +57,7 @@ class Source:
     help: str
     example: str
     open: Callable[[str, Path], Collection]
+    find: Callable[[str], Path] | None = None
     side: int | None = None
     channels: int | None = None
     classes: int | None = None
@@ -72,9 +75,9 @@ SOURCES: dict[str, Source] = {
         Source("fashion_mnist", "Fashion-MNIST", "70,000 grey 28x28 photos of clothes; local IDX files or a download",
                "fashion_mnist", open_fashion_mnist, side=28, channels=1, classes=10),
         Source("folder", "A folder of images", "one sub-folder per class, images of any usual format",
-               "folder:PATH", open_folder),
+               "folder:PATH", open_folder, find_folder),
         Source("zip", "A zip of images", "one sub-folder per class, images of any usual format",
-               "zip:PATH", open_zip),
+               "zip:PATH", open_zip, find_zip),
     )
 }  # fmt: skip
 
@@ -96,6 +99,13 @@ def source_of(text: str) -> tuple[Source, str]:
     if not source.takes_path and colon:
         raise ValueError(f"{text!r}: {name} takes no path; write {source.example}")
     return source, argument
+
+
+def find_source(text: str) -> None:
+    """Looks whether a source is known and its folder or zip is there, and opens nothing. Raises: ValueError if not."""
+    source, argument = source_of(text)
+    if source.find is not None:
+        source.find(argument)
 
 
 def open_dataset(

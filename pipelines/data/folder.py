@@ -20,15 +20,7 @@ def open_folder(argument: str, cache: Path) -> Collection:
 
     The fingerprint is of names, sizes and both change times of all files: every write to a file changes it.
     """
-    root = Path(argument).expanduser()
-    try:
-        is_file, is_folder = root.is_file(), root.is_dir()
-    except OSError as error:  # a name that no file system takes
-        raise ValueError(f"folder:{argument} cannot be opened ({error.strerror})") from None
-    if is_file:
-        raise ValueError(f"folder:{argument} is a file; for a zip use zip:{argument}")
-    if not is_folder:
-        raise ValueError(f"folder:{argument} does not exist (looked for {root.absolute()})")
+    root = find_folder(argument)
     files, folders, problems = _list(root)
     try:
         layout = arrange(((_shown(name), name) for name, _ in files), map(_shown, folders))
@@ -46,6 +38,20 @@ def open_folder(argument: str, cache: Path) -> Collection:
         return _decode(layout, root, argument, request)
 
     return Collection("folder", root.resolve().name, seen.hexdigest(), NATURAL, 0.15, 0.2, decode)
+
+
+def find_folder(argument: str) -> Path:
+    """The folder, which is there. Raises: ValueError when it is not."""
+    root = Path(argument).expanduser()
+    try:
+        is_file, is_folder = root.is_file(), root.is_dir()
+    except OSError as error:  # a name that no file system takes
+        raise ValueError(f"folder:{argument} cannot be opened ({error.strerror})") from None
+    if is_file:
+        raise ValueError(f"folder:{argument} is a file; for a zip use zip:{argument}")
+    if not is_folder:
+        raise ValueError(f"folder:{argument} does not exist (looked for {root.absolute()})")
+    return root
 
 
 def _decode(layout: Layout, root: Path, argument: str, request: Request) -> Decoded:

@@ -14,15 +14,7 @@ from pipelines.data.sandbox import unpack
 
 def open_zip(argument: str, cache: Path) -> Collection:
     """Hashes the zip without reading it as one. Raises ValueError when it is missing."""
-    path = Path(argument).expanduser()
-    try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:  # a name that no file system takes
-        raise ValueError(f"zip:{argument} cannot be opened ({error.strerror})") from None
-    if is_folder:
-        raise ValueError(f"zip:{argument} is a folder; use folder:{argument}")
-    if not is_file:
-        raise ValueError(f"zip:{argument} does not exist (looked for {path.absolute()})")
+    path = find_zip(argument)
     with path.open("rb") as file:
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -33,6 +25,20 @@ def open_zip(argument: str, cache: Path) -> Collection:
             raise ValueError(f"zip:{argument} cannot be used: {error}") from None
 
     return Collection("zip", path.stem, fingerprint, NATURAL, 0.15, 0.2, decode)
+
+
+def find_zip(argument: str) -> Path:
+    """The file, which is there; whether it is a zip is not looked at. Raises: ValueError when it is not there."""
+    path = Path(argument).expanduser()
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name that no file system takes
+        raise ValueError(f"zip:{argument} cannot be opened ({error.strerror})") from None
+    if is_folder:
+        raise ValueError(f"zip:{argument} is a folder; use folder:{argument}")
+    if not is_file:
+        raise ValueError(f"zip:{argument} does not exist (looked for {path.absolute()})")
+    return path
 
 
 def _decode(path: Path, request: Request) -> Decoded:

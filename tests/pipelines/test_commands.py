@@ -10,6 +10,9 @@ import pytest
 
 from pipelines.__main__ import main, parser
 from pipelines.commands import COMMANDS
+from pipelines.recipes import Recipe
+from pipelines.runs import Home, Registry
+from pipelines.start import record
 
 PROJECT = Path(__file__).parents[2]
 
@@ -50,7 +53,8 @@ def test_cost_gives_the_published_counts_without_tensorflow():
         (["cost", "mobilenet_v2", "--set", "drpout=0.1"], "dropout"),
         (["cost", "mobilenet_v2", "--set", "dropout"], "key=value"),
         *(([name, "mobilenet_v3", "--set", f"variant={value}"], f"{value!r} cannot be read")
-          for name in ("cost", "lint") for value in ("[", "{small", '"', "2026-13-01")),
+          for name in ("cost", "lint") for value in ("[", "{small", '"')),
+        (["cost", "mobilenet_v3", "--set", "variant=2026-13-01"], "variant '2026-13-01' is not offered"),
         (["cost", "mobilenet_v3", "--set", "variant=[small]"], "variant ['small'] is not offered"),
         (["cost", "mobilenet_v3", "--set", "variant={a: 1}"], "variant {'a': 1} is not offered"),
         (["cost", "mobilenet_v3", "--set", "variant=smal"], "did you mean small?"),
@@ -71,6 +75,10 @@ def test_cost_gives_the_published_counts_without_tensorflow():
         (["run", "digits_quik"], "digits_quick"),
         (["run", "digits_quick", "--set", "train.epoch=3"], "did you mean epochs"),
         (["run", "digits_quick", "--set", "nowhere.x=3"], "not a place in this recipe"),
+        (["run", "digits_quick", "--set", "train.epochs=1:30"], "steps.1.train.epochs = '1:30'"),
+        (["run", "digits_quick", "--set", "train.epochs=true"], "steps.1.train.epochs = True"),
+        (["estimate", "digits_quick", "--set", "model.options.name=x"], "unknown option of mobilenet_v2 'name'"),
+        (["submit", "digits_quick", "--set", "model.options={width: 2}"], "unknown option of mobilenet_v2 'width'"),
         (["show", "r99999"], "r99999"),
         (["data", "folder:/nowhere"], "/nowhere"),
         (["data", "digit"], "digits"),
@@ -92,6 +100,51 @@ def test_mistakes_end_with_code_2_and_say_what_would_work(arguments, message, as
         assert out == ""
         assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("data.source=digitz", "'digitz' is not a data source; did you mean digits?"),
+        ("data.source=folder:/nope", "folder:/nope does not exist"),
+        ("data.source=zip:/nope.zip", "zip:/nope.zip does not exist"),
+        ("data.source='folder:'", "'folder:' lacks a path"),
+        ("data.resolution=4000", "from 8 to 2048"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_what_a_recipe_names_must_be_here_before_a_run_is_recorded(
+    command, change, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("LITESMITH_HOME", str(tmp_path))
+    assert main([command, "digits_quick", "--set", change]) == 2
+    assert message in capsys.readouterr().err
+    assert Registry(Home.open()).count() == 0
+
+
+def test_a_start_file_must_be_here_before_a_run_is_recorded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LITESMITH_HOME", str(tmp_path))
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("start: file:/nope.keras\nsteps: [train]\n")
+    assert main(["submit", str(recipe)]) == 2
+    assert "there is no file /nope.keras" in capsys.readouterr().err
+    assert Registry(Home.open()).count() == 0
+
+
+def test_a_clone_or_replay_needs_the_images_to_be_here_still(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LITESMITH_HOME", str(tmp_path / "home"))
+    images = tmp_path / "images"
+    images.mkdir()
+    registry = Registry(Home.open())
+    recipe = Recipe.of({"data": {"source": f"folder:{images}"}, "model": {"width": 0.35}, "steps": ["train"]})
+    run = record(registry, recipe, queue=False).runs[0]
+    assert main(["clone", run]) == 0
+    images.rmdir()
+    capsys.readouterr()
+    for command in ("clone", "replay"):
+        assert main([command, run]) == 2
+        assert f"data.source: folder:{images} does not exist" in capsys.readouterr().err
+    assert registry.count() == 2
 
 
 def test_our_own_bug_ends_with_code_1_and_a_trace(monkeypatch, capsys):

@@ -139,8 +139,11 @@ def test_replay_on_a_fresh_home_gives_the_same_bytes_whatever_the_test_images_ar
 def test_failing_step_names_the_cause_and_the_run_can_go_on(tmp_path):
     home = Home.open(tmp_path)
     registry = Registry(home)
-    recipe = Recipe.parse(CHAIN.replace("source: digits", "source: 'folder:/nowhere'"))
+    images = tmp_path / "nowhere"
+    images.mkdir()
+    recipe = Recipe.parse(CHAIN.replace("source: digits", f"source: 'folder:{images}'"))
     started = record(registry, recipe, queue=False)
+    images.rmdir()
     assert InlineExecutor(home).submit(started.runs[0]) == "failed"
     assert "/nowhere" in str(registry.get(started.runs[0]).error)
     assert registry.get(started.runs[0]).error_kind == "person"

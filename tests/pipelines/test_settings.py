@@ -1,7 +1,9 @@
+import argparse
 from typing import Literal
 
 import pytest
 
+from pipelines.commands.settings_arguments import settings_arguments, settings_given
 from pipelines.settings import Settings, fields_of, make, setting
 
 
@@ -11,7 +13,15 @@ class Example(Settings):
     mode: Literal["a", "b"] = setting("a", help="Which way")
     patience: int | None = setting(None, ge=1, help="How long")
     formats: tuple[str, ...] = setting(("x",), help="Which files")
+    sizes: tuple[int, ...] = setting((), help="How many")
     flip: bool = setting(False, help="Mirror")
+
+
+class Scale(Settings):
+    factor: float | None = setting(None, gt=0, help="How large")
+    steps: tuple[float, ...] = setting((1.0,), help="In which steps")
+    sharp: bool = setting(False, help="Without smoothing")
+    count: int = setting(1, help="How many")
 
 
 def test_fields_tell_all_that_a_form_needs():
@@ -40,8 +50,38 @@ def test_settings_are_frozen():
         ({"rate": float("nan")}, r"train\.rate = nan"),
         ({"mode": "c"}, r"train\.mode = 'c': .*'a' or 'b'"),
         ({"zzz": 1}, "known keys: epochs, rate, mode"),
+        ({"epochs": True}, r"train\.epochs = True: .*valid integer"),
+        ({"epochs": "3"}, r"train\.epochs = '3': .*valid integer"),
+        ({"epochs": 3.0}, r"train\.epochs = 3\.0: .*valid integer"),
+        ({"rate": True}, r"train\.rate = True: .*valid number"),
+        ({"rate": "0.5"}, r"train\.rate = '0\.5': .*valid number"),
+        ({"patience": True}, r"train\.patience = True: .*valid integer"),
+        ({"flip": 1}, r"train\.flip = 1: .*valid boolean"),
+        ({"sizes": [8, True]}, r"train\.sizes\.1 = True: .*valid integer"),
+        ({"sizes": ["8"]}, r"train\.sizes\.0 = '8': .*valid integer"),
+        ({"formats": "x" * 100}, r"train\.formats = 'x{76}\.\.\.: .*valid tuple"),
     ],
 )
 def test_mistakes_name_the_place_the_value_and_what_would_work(values, message):
     with pytest.raises(ValueError, match=message):
         make(Example, values, "train")
+
+
+def test_a_whole_number_is_a_number_and_a_list_is_a_tuple():
+    made = make(Scale, {"factor": 2, "steps": [1, 0.5]}, "scale")
+    assert (made.factor, made.steps) == (2.0, (1.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("flags", "values"),
+    [
+        (["--factor", "2", "--steps", "1", "0.5"], {"factor": 2.0, "steps": [1.0, 0.5]}),
+        (["--sharp", "--count", "7"], {"sharp": True, "count": 7}),
+    ],
+)
+def test_flags_hand_over_values_of_the_right_type(flags, values):
+    parser = argparse.ArgumentParser()
+    settings_arguments(parser, Scale)
+    given = settings_given(parser.parse_args(flags), Scale)
+    assert given == values
+    make(Scale, given, "scale")
