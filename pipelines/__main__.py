@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import logging
 import os
@@ -31,10 +32,15 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Builds the whole command line out of the catalogue of commands."""
-    top = _Parser(prog="python -m pipelines", description="Litesmith on the command line: choose, shrink, prove, ship.")
+    # No flag may be cut short: a script with --js would mean another flag once there is a second one of that start.
+    top = _Parser(
+        prog="python -m pipelines",
+        description="Litesmith on the command line: choose, shrink, prove, ship.",
+        allow_abbrev=False,
+    )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for command in COMMANDS.values():
-        sub = commands.add_parser(command.name, help=command.help, description=command.help)
+        sub = commands.add_parser(command.name, help=command.help, description=command.help, allow_abbrev=False)
         command.arguments(sub)
         sub.add_argument("--json", action="store_true", help="print exactly one JSON document on stdout")
         sub.add_argument("--verbose", action="store_true", help="log more to stderr")
@@ -66,7 +72,12 @@ def _run(arguments: list[str], as_json: bool) -> tuple[int, str]:
             near = get_close_matches(arguments[0], COMMANDS, 3, 0.4)
             offer = f"did you mean {' or '.join(near)}?" if near else f"commands: {', '.join(COMMANDS)}"
             raise ValueError(f"{arguments[0]!r} is not a command; {offer}")
-        asked = parser().parse_args(arguments)
+        asked_help = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(asked_help):
+                asked = parser().parse_args(arguments)
+        except SystemExit:  # after --help of a command; mistakes are ValueErrors
+            return 0, asked_help.getvalue().rstrip()
         if asked.command not in ("work", "supervise"):  # they write logs of their own
             level = logging.INFO if asked.verbose else logging.WARNING
             logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
@@ -79,8 +90,6 @@ def _run(arguments: list[str], as_json: bool) -> tuple[int, str]:
     except KeyboardInterrupt:
         print("stopped by the keyboard", file=sys.stderr)
         return 130, ""
-    except SystemExit as leaving:  # --help of a command
-        return int(leaving.code or 0), ""
     except Exception as error:
         traceback.print_exc()
         return 1, _report(error, "bug", as_json)

@@ -48,7 +48,7 @@ def document_of(registry: Registry, run: str) -> dict[str, Any]:
              "interval": [judged[item.id].low, judged[item.id].high] if item.id in judged else None}
             for item in artifacts
         ],
-        "disk_bytes": sum(item.bytes for item in artifacts),
+        "disk_bytes": registry.bytes_of(run),
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.commands.command import Command
 from pipelines.commands.recipe_arguments import add_recipe_arguments, recipe_from
-from pipelines.jobs import LocalExecutor
+from pipelines.jobs import LocalExecutor, SupervisorLate
 from pipelines.runs import Home, Registry
 from pipelines.start import record
 
@@ -16,17 +16,24 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     home = Home.open()
     registry = Registry(home)
     started = record(registry, recipe_from(asked), queue=True)
-    states = {run_id: LocalExecutor(home).submit(run_id) for run_id in started.runs}
+    late = None
+    try:
+        for run_id in started.runs:
+            LocalExecutor(home).submit(run_id)
+    except SupervisorLate as error:  # all runs are recorded as queued, so it finds them when it comes up
+        late = f"{error}; the runs wait in the queue, `python -m pipelines supervise` works it in the foreground"
     return {
         "run": started.runs[0],
         "runs": list(started.runs),
         "group": started.group,
-        "state": states[started.runs[0]],
+        "state": registry.get(started.runs[0]).state,
+        "warning": late,
     }
 
 
 def show(document: dict[str, Any]) -> str:
-    return f"queued {', '.join(document['runs'])}; `python -m pipelines show {document['run']}` follows it"
+    text = f"queued {', '.join(document['runs'])}; `python -m pipelines show {document['run']}` follows it"
+    return f"{text}\nwarning: {document['warning']}" if document["warning"] else text
 
 
 COMMAND = Command("submit", "queue a recipe and return at once", add_recipe_arguments, run, show)

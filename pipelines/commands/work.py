@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from typing import Any
 
 from pipelines.commands.command import Command
+from pipelines.runs import Home, Registry
 
 
 def work_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +18,11 @@ def work_arguments(parser: argparse.ArgumentParser) -> None:
 def work(asked: argparse.Namespace) -> dict[str, Any]:
     from pipelines.jobs import worker
 
-    state = worker.work(asked.run, asked.attempt)
+    with closing(Home.open()) as home:
+        claimed = Registry(home).get(asked.run).attempt
+        if not 1 <= asked.attempt <= claimed:
+            raise ValueError(f"run {asked.run} has no attempt {asked.attempt}; the queue has claimed {claimed} so far")
+        state = worker.work(asked.run, asked.attempt, home=home)
     return {"run": asked.run, "state": state, "exit_code": 1 if state == "failed" else 0}
 
 

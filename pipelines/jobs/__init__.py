@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.jobs.alone import MachineBusy, alone_on_machine, sharing_machine
-from pipelines.jobs.detached import ensure_supervisor, is_supervised, stop_supervisor
+from pipelines.jobs.detached import SupervisorLate, ensure_supervisor, is_supervised, stop_supervisor
 from pipelines.jobs.executor import Executor, InlineExecutor, LocalExecutor
 from pipelines.jobs.queue import Queue
 
@@ -13,6 +13,7 @@ __all__ = [
     "LocalExecutor",
     "MachineBusy",
     "Queue",
+    "SupervisorLate",
     "alone_on_machine",
     "ensure_supervisor",
     "is_supervised",

@@ -14,7 +14,11 @@ from pipelines.runs.home import Home
 from pipelines.runs.locks import is_locked
 from pipelines.runs.process import is_alive
 
-START_S = 30.0
+START_S = 60.0  # on two busy cores 30 was too short
+
+
+class SupervisorLate(RuntimeError):
+    """The supervisor was started and has not come up yet. What is queued is recorded and waits for it."""
 
 
 def is_supervised(home: Home) -> bool:
@@ -25,7 +29,7 @@ def is_supervised(home: Home) -> bool:
 def ensure_supervisor(home: Home, supervisor_command: list[str] | None = None) -> bool:
     """Starts a supervisor unless there is one; returns whether it started one, when it works.
 
-    It goes on when the caller ends. Raises RuntimeError, naming its log, when it does not come up.
+    It goes on when the caller ends. Raises SupervisorLate, naming its log, when it does not come up.
     """
     if is_supervised(home):
         return False
@@ -47,7 +51,7 @@ def ensure_supervisor(home: Home, supervisor_command: list[str] | None = None) -
     # One that had nothing to do may have come and gone between two looks.
     while not is_supervised(home) and _mark(home) == before:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"the supervisor did not start within {START_S:g} s; its log is {log_file}")
+            raise SupervisorLate(f"the supervisor did not start within {START_S:g} s; its log is {log_file}")
         time.sleep(0.05)
     return True
 

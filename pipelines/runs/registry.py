@@ -39,6 +39,7 @@ from pipelines.runs.tables import (
 )
 
 DEFAULT_SLOT = "cpu"
+MOST_LISTED = 1_000_000  # the database counts in 64 bits; nobody reads so many
 
 
 def recipe_sha256(recipe: dict[str, Any]) -> str:
@@ -172,7 +173,13 @@ class Registry:
         limit: int = 50,
         offset: int = 0,
     ) -> Sequence[Run]:
-        """Returns a page of runs, newest first. `search` looks into id, name, model and data source."""
+        """Returns a page of runs, newest first. `search` looks into id, name, model and data source.
+
+        Raises ValueError for an unknown state, or a page that cannot be.
+        """
+        for name, value, least in (("limit", limit, 1), ("offset", offset, 0)):
+            if not least <= value <= MOST_LISTED:
+                raise ValueError(f"{name} {value} cannot be used; give a whole number from {least} to {MOST_LISTED:,}")
         query = (
             select(RunRow)
             .where(*self._filters(state, group, search, trashed))
@@ -271,6 +278,11 @@ class Registry:
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+    def bytes_of(self, run_id: str) -> int:
+        """Returns the bytes that deleting this run alone gives back: its own files, and what it keeps to go on."""
+        with self.home.database.read() as session:
+            return trash.freed_bytes(self.home, session, [run_id])
 
     def disk_use(self) -> DiskUse:
         """Returns the bytes this home takes, by kind."""

@@ -49,7 +49,7 @@ def put_in_trash(home: Home, run_id: str, *, with_dependents: bool) -> Deleted:
 
     ids = home.database.write(move)
     with home.database.read() as session:
-        return Deleted(tuple(ids), sum(_freed(session, ids).values()) + _scratch_bytes(home, ids))
+        return Deleted(tuple(ids), freed_bytes(home, session, ids))
 
 
 def take_from_trash(home: Home, run_id: str) -> tuple[str, ...]:
@@ -103,6 +103,11 @@ def empty(home: Home, *, older_than_s: float = 0.0) -> Deleted:
         shutil.rmtree(home.scratch(id), ignore_errors=True)
         home.log_path(id).unlink(missing_ok=True)
     return Deleted(tuple(ids), bytes_freed)
+
+
+def freed_bytes(home: Home, session: Session, ids: Iterable[str]) -> int:
+    """Returns the bytes that deleting these runs gives back: files only they hold, each once, and their scratch."""
+    return sum(_freed(session, ids).values()) + _scratch_bytes(home, ids)
 
 
 def trash_bytes(session: Session) -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.__main__ import main, parser
 from pipelines.commands import COMMANDS
+from pipelines.jobs import SupervisorLate
 from pipelines.recipes import Recipe
 from pipelines.runs import Home, Registry
 from pipelines.start import record
@@ -80,6 +81,13 @@ def test_cost_gives_the_published_counts_without_tensorflow():
         (["estimate", "digits_quick", "--set", "model.options.name=x"], "unknown option of mobilenet_v2 'name'"),
         (["submit", "digits_quick", "--set", "model.options={width: 2}"], "unknown option of mobilenet_v2 'width'"),
         (["show", "r99999"], "r99999"),
+        (["runs", "--limit", "9" * 23], f"limit {'9' * 23} cannot be used; give a whole number from 1 to 1,000,000"),
+        (["runs", "--limit", "-1"], "limit -1 cannot be used"),
+        (["runs", "--limit", "0"], "limit 0 cannot be used"),
+        (["runs", "--offset", "-1"], "offset -1 cannot be used; give a whole number from 0"),
+        (["work", "r99999", "--attempt", "1"], "r99999"),
+        (["zoo", "--js"], "unrecognized arguments: --js"),
+        (["runs", "--lim", "3"], "unrecognized arguments: --lim"),
         (["data", "folder:/nowhere"], "/nowhere"),
         (["data", "digit"], "digits"),
         (["evaluate", "nothing.tflite", "--data", "digits"], "nothing.tflite"),
@@ -147,6 +155,35 @@ def test_a_clone_or_replay_needs_the_images_to_be_here_still(tmp_path, monkeypat
     assert registry.count() == 2
 
 
+def test_an_attempt_that_nobody_claimed_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LITESMITH_HOME", str(tmp_path))
+    run = record(Registry(Home.open()), Recipe.of({"steps": ["train"]}), queue=False).runs[0]
+    for attempt in ("0", "1", "9" * 23):
+        assert main(["work", run, "--attempt", attempt]) == 2
+        assert f"run {run} has no attempt {attempt}; the queue has claimed 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_submitting_while_the_supervisor_is_slow_gives_the_run_and_a_warning(as_json, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LITESMITH_HOME", str(tmp_path))
+    asked = []
+
+    def late(home):
+        asked.append(home)
+        raise SupervisorLate("the supervisor did not start within 60 s")
+
+    monkeypatch.setattr("pipelines.jobs.executor.ensure_supervisor", late)
+    grid = ["--set", "grid.widths=[0.35, 0.5]"]
+    assert main(["submit", "digits_quick", *grid, *(["--json"] if as_json else [])]) == 0
+    out = capsys.readouterr().out
+    assert ("r00001" in out, "r00002" in out, "did not start within 60 s" in out) == (True, True, True)
+    assert len(asked) == 1, "one wait is enough for all"
+    if as_json:
+        document = json.loads(out)
+        assert (document["run"], document["state"]) == ("r00001", "queued")
+    assert Registry(Home.open()).count(state="queued") == 2
+
+
 def test_our_own_bug_ends_with_code_1_and_a_trace(monkeypatch, capsys):
     import dataclasses
 
@@ -176,6 +213,14 @@ def test_methods_and_zoo_hold_what_a_form_needs(tmp_path):
     igc = next(entry for entry in architectures if entry["name"] == "igc")
     assert (igc["width_is_extension"], igc["variant_widths"]) == (False, {"v1": [1.0]})
     assert (igc["minimum_side"], igc["variant_resolutions"]) == (8, {"v1": 32})
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["compare", "--help"], ["compare", "-h"]])
+def test_help_goes_to_stdout(arguments, capsys):
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("usage: python -m pipelines")
+    assert err == ""
 
 
 def test_every_command_explains_itself():

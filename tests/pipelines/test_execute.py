@@ -8,6 +8,7 @@ import pytest
 
 from pipelines import compare, execute
 from pipelines.__main__ import main
+from pipelines.commands.show import document_of
 from pipelines.further import export_recipe
 from pipelines.jobs import InlineExecutor
 from pipelines.recipes import Recipe
@@ -49,6 +50,15 @@ def test_every_step_is_recorded_with_its_model_and_what_it_left_open(finished):
     assert any("no channel was removed" in warning for warning in steps[2].report["warnings"])
     names = {metric.name for metric in registry.metrics(run)}
     assert {"train.validation_top1", "prune.train_loss", "quantise.learning_rate"} <= names
+
+
+def test_show_reports_the_bytes_that_deleting_would_free(finished):
+    registry, run = finished
+    shown = document_of(registry, run)["disk_bytes"]
+    artifacts = registry.artifacts(run)
+    assert shown > sum(item.bytes for item in artifacts), "models of steps lie on the disk as well"
+    assert registry.delete(run).bytes == shown
+    registry.restore(run)
 
 
 def test_every_file_was_gated_and_measured_on_the_test_images(finished):

@@ -53,6 +53,10 @@ def test_list_gives_pages_newest_first_and_filters(registry, make):
     assert registry.groups() == {"g": 3}
     with pytest.raises(ValueError, match="state 'asleep' does not exist; choose one of created"):
         registry.list(state="asleep")
+    with pytest.raises(ValueError, match="limit 0 cannot be used"):
+        registry.list(limit=0)
+    with pytest.raises(ValueError, match="offset -1 cannot be used"):
+        registry.list(offset=-1)
 
 
 def test_a_page_of_ten_thousand_runs_is_read_through_an_index(home, registry):
@@ -169,6 +173,7 @@ def test_emptying_the_trash_frees_the_files_nobody_else_holds(home, registry, st
     second.keep_file(shared)
     Queue(home).finish(second.id, second.attempt)
 
+    assert registry.bytes_of(first.id) == 1077, "each file once, without what another run holds too, and its scratch"
     assert registry.delete(first.id).bytes == 1077
     assert home.store.holds(own_sha)
     assert registry.disk_use().trash == 1000
