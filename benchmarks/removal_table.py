@@ -35,7 +35,7 @@ AUGMENTATION = {"flip": True, "shift": 0.06}
 LATER = {"epochs": MORE_EPOCHS - BEFORE_CUT}
 OF_METHOD: dict[str, dict[str, Any]] = {
     "network_slimming": {"sparse_epochs": BEFORE_CUT, **LATER},
-    "ista_gamma": {"sparse_epochs": BEFORE_CUT, **LATER},
+    "ista_gamma": {"sparse_epochs": BEFORE_CUT, "amount": "target", **LATER},  # so soon no scale is zero yet
     "adversarial": {"mask_epochs": BEFORE_CUT, **LATER},
     "geometric_median_soft": {"when": "every_epoch", "soft_epochs": BEFORE_CUT, **LATER},
 }
