@@ -42,11 +42,11 @@ def open_folder(argument: str, cache: Path) -> Collection:
 
 def find_folder(argument: str) -> Path:
     """The folder, which is there. Raises: ValueError when it is not."""
-    root = Path(argument).expanduser()
     try:
+        root = Path(argument).expanduser()
         is_file, is_folder = root.is_file(), root.is_dir()
-    except OSError as error:  # a name that no file system takes
-        raise ValueError(f"folder:{argument} cannot be opened ({error.strerror})") from None
+    except (OSError, RuntimeError) as error:  # a name that no file system takes, the home of nobody
+        raise ValueError(f"folder:{argument} cannot be opened ({error})") from None
     if is_file:
         raise ValueError(f"folder:{argument} is a file; for a zip use zip:{argument}")
     if not is_folder:

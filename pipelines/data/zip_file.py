@@ -29,11 +29,11 @@ def open_zip(argument: str, cache: Path) -> Collection:
 
 def find_zip(argument: str) -> Path:
     """The file, which is there; whether it is a zip is not looked at. Raises: ValueError when it is not there."""
-    path = Path(argument).expanduser()
     try:
+        path = Path(argument).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:  # a name that no file system takes
-        raise ValueError(f"zip:{argument} cannot be opened ({error.strerror})") from None
+    except (OSError, RuntimeError) as error:  # a name that no file system takes, the home of nobody
+        raise ValueError(f"zip:{argument} cannot be opened ({error})") from None
     if is_folder:
         raise ValueError(f"zip:{argument} is a folder; use folder:{argument}")
     if not is_file:

@@ -186,7 +186,7 @@ def test_a_folder_as_deep_as_one_likes_is_read_to_a_depth(class_folder: Folders,
     assert any("folders deep" in problem.reason for problem in data.problems)
 
 
-@pytest.mark.parametrize("source", ["folder:" + "a" * 300, "zip:" + "b" * 300])
+@pytest.mark.parametrize("source", ["folder:" + "a" * 300, "zip:" + "b" * 300, "folder:~nobody-here/x"])
 def test_a_name_that_no_file_system_takes_is_refused(source: str, cache: Path) -> None:
     with pytest.raises(ValueError, match="cannot be opened"):
         open_dataset(source, cache=cache)
