@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from difflib import get_close_matches
+from os.path import expanduser  # which leaves the home of nobody as it is; that of pathlib raises
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +77,7 @@ class DataSettings(Settings):
         name, _, path = value.strip().partition(":")
         if name in SOURCES and SOURCES[name].takes_path and path.strip():
             # A job runs in another folder than the one in which the path was typed.
-            return f"{name}:{Path(path).expanduser().absolute()}"
+            return f"{name}:{Path(expanduser(path)).absolute()}"
         return value
 
     @pydantic.field_validator("resolution", mode="before")
@@ -130,7 +131,7 @@ class ModelSettings(Settings):
         if value in ("", IMAGENET):
             return value or None
         # A job runs in another folder than the one in which the path was typed.
-        return str(Path(value).expanduser().absolute())
+        return str(Path(expanduser(value)).absolute())
 
 
 class Grid(Settings):
@@ -249,7 +250,7 @@ class Recipe(pydantic.BaseModel):
     def _whole_start(cls, value: str | None) -> str | None:
         if value is None or not value.startswith("file:"):
             return value
-        path = Path(value.removeprefix("file:")).expanduser()
+        path = Path(expanduser(value.removeprefix("file:")))
         if path.suffix not in SUFFIXES:
             raise ValueError(f"a model file ends in {', '.join(SUFFIXES)}")
         # A job runs in another folder than the one in which the path was typed.
