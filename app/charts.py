@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas  # noqa: F401  Plotly looks for it among what is loaded, and met it half loaded by another rerun.
 import plotly.graph_objects as go
 
 from app import words
