@@ -70,13 +70,11 @@ def gate(
             path, contract, images, parent_logits, labels, limits=limits, check_hash=check_hash,
             timeout_s=timeout_s, memory_bytes=memory_bytes,
         )
-    if faults := contract.faults():
-        return _report([Check("contract", False, "; ".join(faults))])
-    limit = limits if isinstance(limits, Limits) else {**LIMITS, **(limits or {})}[contract.format]
     examiner = _Examiner(path, contract, images, timeout_s, memory_bytes)
     checks, answers = _run(path, contract, images, examiner, check_hash=check_hash)
     if answers is None:
         return _report(checks)
+    limit = limits if isinstance(limits, Limits) else {**LIMITS, **(limits or {})}[contract.format]
     logits = answers["logits"]
     checks.append(checks_of.selftest(answers, path, contract))
     judged = checks_of.agreement(logits, parent_logits, limit)
@@ -98,8 +96,6 @@ def opens(
     about how right the answers are.
     """
     path = Path(path).resolve()
-    if faults := contract.faults():
-        return _report([Check("contract", False, "; ".join(faults))])
     examiner = _Examiner(path, contract, images, timeout_s, memory_bytes)
     return _report(_run(path, contract, images, examiner, check_hash=True)[0])
 
@@ -108,6 +104,8 @@ def _run(
     path: Path, contract: Contract, images: np.ndarray, examiner: _Examiner, *, check_hash: bool
 ) -> tuple[list[Check], dict[str, np.ndarray] | None]:
     """The checks of everything but the answers' worth, and the answers; None for them when a check failed early."""
+    if faults := contract.faults():
+        return [Check("contract", False, "; ".join(faults))], None
     checks = [checks_of.same_bytes(path, contract)] if check_hash else []
     checks.append(checks_of.input_range(images))
     if not path.is_file() or not checks[-1].passed:

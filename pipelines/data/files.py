@@ -17,6 +17,18 @@ from pipelines.data.sandbox import Picture, Refused, read_pictures
 NATURAL = (96, 96)  # for photos of any size: the smallest side the architectures are usually compared at
 
 
+def look_up(kind: str, argument: str) -> tuple[Path, bool, bool]:
+    """The path that a person typed behind `kind:`, and whether a file or a folder is there.
+
+    Raises: ValueError for a path that cannot even be looked for.
+    """
+    try:
+        path = Path(argument).expanduser()
+        return path, path.is_file(), path.is_dir()
+    except (OSError, RuntimeError) as error:  # a name that no file system takes, the home of nobody
+        raise ValueError(f"{kind}:{argument} cannot be opened ({error})") from None
+
+
 def decode_files(layout: Layout, where: Path, request: Request) -> Decoded:
     """Decoded from the files of `layout`, which are named relative to `where`.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.data.collection import Collection, Decoded, Request
 from pipelines.data.dataset import Problem, Unusable
-from pipelines.data.files import NATURAL, decode_files
+from pipelines.data.files import NATURAL, decode_files, look_up
 from pipelines.data.layout import Layout, arrange
 from pipelines.data.limits import USUAL
 
@@ -42,11 +42,7 @@ def open_folder(argument: str, cache: Path) -> Collection:
 
 def find_folder(argument: str) -> Path:
     """The folder, which is there. Raises: ValueError when it is not."""
-    try:
-        root = Path(argument).expanduser()
-        is_file, is_folder = root.is_file(), root.is_dir()
-    except (OSError, RuntimeError) as error:  # a name that no file system takes, the home of nobody
-        raise ValueError(f"folder:{argument} cannot be opened ({error})") from None
+    root, is_file, is_folder = look_up("folder", argument)
     if is_file:
         raise ValueError(f"folder:{argument} is a file; for a zip use zip:{argument}")
     if not is_folder:

@@ -49,7 +49,8 @@ def unpack_zip(
     holds links, names that leave the folder, backslashes or names that differ only in case.
     """
     with _open(path) as archive:
-        entries, folders = _judge(archive.infolist(), path.stat().st_size, limits)
+        archive_bytes = path.stat().st_size
+        entries, folders = _judge(archive.infolist(), archive_bytes, limits)
         unpacked = Unpacked(folders=folders)
         written: list[Path] = []
         total = 0
@@ -59,7 +60,7 @@ def unpack_zip(
                 written.append(file)
                 try:
                     total += _stream(archive, info, name, file, limits.zip_total_bytes - total, limits)
-                    if _too_dense(total, path.stat().st_size, limits):
+                    if _too_dense(total, archive_bytes, limits):
                         raise ValueError(f"zip bomb: it unpacks to more than {limits.zip_ratio} times its size")
                     member = Member(name, file.name)
                 except _DamagedEntry as error:

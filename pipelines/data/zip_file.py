@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.data.collection import Collection, Decoded, Request
 from pipelines.data.dataset import Problem
-from pipelines.data.files import NATURAL, decode_files
+from pipelines.data.files import NATURAL, decode_files, look_up
 from pipelines.data.layout import arrange
 from pipelines.data.sandbox import unpack
 
@@ -29,11 +29,7 @@ def open_zip(argument: str, cache: Path) -> Collection:
 
 def find_zip(argument: str) -> Path:
     """The file, which is there; whether it is a zip is not looked at. Raises: ValueError when it is not there."""
-    try:
-        path = Path(argument).expanduser()
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except (OSError, RuntimeError) as error:  # a name that no file system takes, the home of nobody
-        raise ValueError(f"zip:{argument} cannot be opened ({error})") from None
+    path, is_file, is_folder = look_up("zip", argument)
     if is_folder:
         raise ValueError(f"zip:{argument} is a folder; use folder:{argument}")
     if not is_file:

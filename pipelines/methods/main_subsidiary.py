@@ -44,6 +44,8 @@ def apply(model: Any, settings: MainSubsidiarySettings, context: Context) -> Out
     from pipelines.binary.places import places
     from pipelines.binary.train import train_binary
     from pipelines.training.loop import scorer
+    from zoo.cloning import clone
+    from zoo.cut import cut
 
     plan = Plan.of(model)
     binary = [] if plan is None else [name for name in places(plan, "binary") if is_binary(plan, name)]
@@ -73,8 +75,6 @@ def apply(model: Any, settings: MainSubsidiarySettings, context: Context) -> Out
         gone = _off(units, logits, settings.least)
         report["layers"].append({"layers": [name], "channels": len(units), "kept": len(units) - len(gone)})
         if len(gone):
-            from zoo.cut import cut
-
             trained = train_binary(cut(graph, gone), settings, context, signs=signs, label=f"main{number}")
             current, warnings = trained.model, trained.warnings
     after = zoo.cost_of(zoo.sketch_of(current))
@@ -89,8 +89,6 @@ def apply(model: Any, settings: MainSubsidiarySettings, context: Context) -> Out
         "validation_top1_after": scorer(current)(validation)[1],
     }
     if after.params == before.params:
-        from zoo.cloning import clone
-
         current = clone(model)
         warnings = ("no switch turned off, so nothing was removed; a larger penalty or more mask_epochs would",)
     return Outcome(current, report, warnings)
