@@ -7,6 +7,7 @@ All randomness is a function of (seed, epoch) or (seed, update): a run resumed f
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.data import Dataset, Split
-from pipelines.training import checkpoint
+from pipelines.training import checkpoint, optimizers
 from pipelines.training.augment import augmenter
 from pipelines.training.condensation import Condensation
 from pipelines.training.settings import Fitting
@@ -85,7 +86,7 @@ def fit(
     report = FitReport(settings.epochs, updates)
     condensation = Condensation(model, settings.epochs, updates)
     schedule = learning_rate(settings, updates)
-    optimizer = _optimizer(settings, schedule)
+    optimizer = optimizers.optimizer(settings, schedule)
     variables = learning_variables(model)
     optimizer.build(variables)
     objective = objective or cross_entropy(data, settings)
@@ -189,18 +190,37 @@ def cross_entropy(data: Dataset, settings: Fitting) -> Objective:
 
 
 def predictor(model: Any, batch: int = 256) -> Callable[[np.ndarray], np.ndarray]:
-    """Gives a function from uint8 images `(n, h, w, c)` to float32 logits `(n, classes)`."""
+    """Gives a function from uint8 images `(n, h, w, c)` to float32 logits `(n, classes)`.
+
+    Its graph is built once for a model, whatever its weights become: a step asks several times, and building takes
+    longer than predicting.
+    """
     from zoo.keras import tf
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def forward(images: Any) -> Any:
-        return model(tf.cast(images, tf.float32) / 255.0, training=False)
-
     def predict(images: np.ndarray) -> np.ndarray:
+        forward = _forward(model)
         parts = [forward(tf.constant(images[at : at + batch])).numpy() for at in range(0, len(images), batch)]
         return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[-1]), np.float32)
 
     return predict
+
+
+_FORWARDS: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+
+def _forward(model: Any) -> Any:
+    """The graph from uint8 images to logits; it ends with its model."""
+    from zoo.keras import tf
+
+    if model not in _FORWARDS:
+        known: Callable[[], Any] = weakref.ref(model)  # a strong one would keep the model, and so this entry, for ever
+
+        @tf.function(reduce_retracing=True, autograph=False)
+        def forward(images: Any) -> Any:
+            return known()(tf.cast(images, tf.float32) / 255.0, training=False)
+
+        _FORWARDS[model] = forward
+    return _FORWARDS[model]
 
 
 def scorer(model: Any) -> Callable[[Split], tuple[float, float]]:
@@ -229,12 +249,13 @@ def _chunk_runner(
                 tf.TensorSpec((None, None, *model.input_shape[1:]), tf.uint8),
                 tf.TensorSpec((None, None), tf.int32),
                 tf.TensorSpec((), tf.int64),
-            ]
+            ],
+            autograph=False,  # rewriting the sources of layers and hooks costs more than writing the loop by hand
         )
         def run(images: Any, labels: Any, first: Any) -> Any:
-            losses = tf.TensorArray(tf.float32, size=tf.shape(images)[0])
-            hits = tf.constant(0, tf.int64)
-            for index in tf.range(tf.shape(images)[0]):
+            updates = tf.shape(images)[0]
+
+            def update(index: Any, losses: Any, hits: Any) -> tuple[Any, Any, Any]:
                 step = first + tf.cast(index, tf.int64)
                 if hooks.update is not None:
                     hooks.update(step)
@@ -256,9 +277,15 @@ def _chunk_runner(
                     optimizer.apply_gradients([(gradients[place], variables[place]) for place in left])
                 else:
                     optimizer.apply_gradients(zip(gradients, variables, strict=True))
-                losses = losses.write(index, loss)
                 guessed, wanted = tf.argmax(logits, 1), tf.argmax(targets, 1)
                 hits += tf.reduce_sum(tf.cast(guessed == wanted, tf.int64))
+                return index + 1, losses.write(index, loss), hits
+
+            _, losses, hits = tf.while_loop(
+                lambda index, *_: index < updates,
+                update,
+                (tf.constant(0), tf.TensorArray(tf.float32, size=updates), tf.constant(0, tf.int64)),
+            )
             return losses.stack(), hits
 
         def call(*arguments: Any) -> Any:
@@ -320,19 +347,6 @@ def learning_rate(settings: Fitting, updates: int) -> Any:
         warmup_target=peak if warmup else None,
         warmup_steps=warmup,
     )
-
-
-def _optimizer(settings: Fitting, rate: Any) -> Any:
-    from zoo.keras import keras
-
-    decay = settings.weight_decay or None
-    if settings.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay, jit_compile=False)
-    else:
-        optimizer = keras.optimizers.Adam(rate, weight_decay=decay, jit_compile=False)
-    if decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "alpha"])
-    return optimizer
 
 
 def _reset_layer_noise(model: Any, seed: int, epoch: int) -> None:

@@ -1,9 +1,11 @@
 import dataclasses
+import gc
+import weakref
 
 import numpy as np
 import pytest
 
-from pipelines.training import checkpoint, session
+from pipelines.training import checkpoint, loop, session
 from pipelines.training.loop import Hooks, fit, norm_layers, predictor
 from pipelines.training.settings import Fitting
 from pipelines.training.watch import QuietWatch
@@ -219,3 +221,20 @@ def test_flip_mirrors_whole_images():
     kept = [np.allclose(new, old, atol=1e-6) for new, old in zip(changed.numpy(), images, strict=True)]
     assert all(a != b for a, b in zip(mirrored, kept, strict=True))
     assert 16 < sum(mirrored) < 48
+
+
+def test_predictions_follow_the_weights_and_the_graph_ends_with_its_model():
+    session.open_session(0)
+    model = network()
+    images = np.random.default_rng(0).integers(0, 256, (4, *model.input_shape[1:]), np.uint8)
+    before = predictor(model)(images)
+    assert predictor(model) is not None
+    assert len(loop._FORWARDS) >= 1
+    model.set_weights([weight + 0.1 for weight in model.get_weights()])
+    after = predictor(model)(images)
+    assert not np.allclose(before, after)
+    np.testing.assert_allclose(after, model(images.astype(np.float32) / 255.0, training=False), rtol=1e-4, atol=1e-5)
+    known = weakref.ref(model)
+    del model
+    gc.collect()
+    assert known() is None
