@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.jobs import ensure_supervisor
+from pipelines.jobs import SupervisorLate, ensure_supervisor
 from pipelines.recipes import Recipe
 from pipelines.runs import ArtifactRecord, Home, Registry, Run
 from pipelines.start import record
@@ -24,8 +24,11 @@ def registry() -> Registry:
 
 
 def start_supervisor() -> None:
-    """Sees to it that somebody works the queue; does nothing when somebody already does."""
-    ensure_supervisor(registry().home)
+    """Sees to it that somebody works the queue; does nothing when somebody already does, and says when nobody comes."""
+    try:
+        ensure_supervisor(registry().home)
+    except SupervisorLate as late:
+        st.warning(f"{late}. What waits in the queue stays there.", icon=":material/hourglass_top:")
 
 
 def submit(recipe: Recipe) -> list[str]:

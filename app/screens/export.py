@@ -64,8 +64,10 @@ def start(run: Run, recipe: dict[str, Any]) -> None:
     with guarded("queueing"):
         within_sight(Recipe.of(recipe))
         new = registry().create(recipe, name=recipe["name"], seed=run.seed, parent=run.id, group=run.group)
-        LocalExecutor(registry().home).submit(new)
         st.session_state["export.following"] = new
+        late = LocalExecutor(registry().home).submit_all([new])
+        if late:
+            st.warning(late, icon=":material/hourglass_top:")
 
 
 def one_file(item: ArtifactRecord, score: EvaluationRecord | None) -> None:

@@ -15,9 +15,9 @@ from app.removal_view import removal_view
 from app.result import download, judged
 from app.sensitivity_view import sensitivity_view
 from app.twin import line, on_the_command_line
-from app.workspace import registry, run_named
+from app.workspace import registry, run_named, start_supervisor
 from exports import FORMATS
-from pipelines.jobs import LocalExecutor, ensure_supervisor
+from pipelines.jobs import LocalExecutor
 from pipelines.recipes import Recipe
 from pipelines.runs import Run
 from pipelines.start import clone
@@ -97,7 +97,9 @@ def stop(run: Run) -> None:
 
 def go_on(run: Run) -> None:
     with guarded("resuming"):
-        LocalExecutor(registry().home).submit(run.id)
+        late = LocalExecutor(registry().home).submit_all([run.id])
+        if late:
+            st.warning(late, icon=":material/hourglass_top:")
 
 
 def actions(run: Run) -> None:
@@ -185,7 +187,7 @@ def one_run(run: Run) -> None:
             registry().restore(run.id)
             st.rerun()
     if run.state == "queued":
-        ensure_supervisor(registry().home)
+        start_supervisor()
     actions(run)
     follow(run, look)
     files(run)

@@ -9,8 +9,7 @@ from app.guard import guarded
 from app.progress import draw_curves, draw_error, draw_progress, follow, state_badge
 from app.result import result_card
 from app.twin import line, on_the_command_line
-from app.workspace import registry, run_named, submit
-from pipelines.jobs import ensure_supervisor
+from app.workspace import registry, run_named, start_supervisor, submit
 from pipelines.recipes import Recipe, ready_made
 from pipelines.runs import Run
 
@@ -41,7 +40,7 @@ def show_run(run: Run) -> None:
             st.markdown(f"**{run.name}** · {words.model_line(run.recipe)}")
             state_badge(run)
         if run.state == "queued":
-            ensure_supervisor(registry().home)
+            start_supervisor()
         follow(run, look)
         if run.is_final:
             with st.container(horizontal=True):

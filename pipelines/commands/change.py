@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.commands.command import Command
+from pipelines.commands.command import Command, warned
 from pipelines.jobs import LocalExecutor, Queue
 from pipelines.runs import Home, Registry, states
 from pipelines.start import clone
@@ -47,15 +47,15 @@ def _resume(home: Home, asked: argparse.Namespace) -> dict[str, Any]:
     queue = _settled(home)
     if Registry(home).get(asked.run).state != states.QUEUED:  # it waits already; somebody must look after the queue
         queue.resume(asked.run)
-    return {"run": asked.run, "state": LocalExecutor(home).submit(asked.run)}
+    late = LocalExecutor(home).submit_all([asked.run])
+    return {"run": asked.run, "state": Registry(home).get(asked.run).state, "warning": late}
 
 
 def _clone(home: Home, asked: argparse.Namespace) -> dict[str, Any]:
     registry = Registry(home)
     new = clone(registry, asked.run)
-    if asked.start:
-        LocalExecutor(home).submit(new)
-    return {"run": new, "cloned": asked.run, "state": registry.get(new).state}
+    late = LocalExecutor(home).submit_all([new] if asked.start else [])
+    return {"run": new, "cloned": asked.run, "state": registry.get(new).state, "warning": late}
 
 
 def _rename(home: Home, asked: argparse.Namespace) -> dict[str, Any]:
@@ -84,8 +84,9 @@ def _command(
     sentence: str,
 ) -> Command:
     return Command(
-        name, help, arguments, lambda asked: act(Home.open(), asked), lambda document: sentence.format(**document)
-    )
+        name, help, arguments, lambda asked: act(Home.open(), asked),
+        lambda document: warned(sentence.format(**document), document),
+    )  # fmt: skip
 
 
 CANCEL = _command("cancel", "stop a waiting or running run", _run_argument, _cancel, "{run} is {state}")

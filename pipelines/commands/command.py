@@ -43,6 +43,11 @@ def table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
     return "\n".join([line(heads), line(["-" * width for width in widths]), *(line(values) for values in cells)])
 
 
+def warned(text: str, document: dict[str, Any]) -> str:
+    """The text for a person, and under it the warning of the document where it has one."""
+    return f"{text}\nwarning: {document['warning']}" if document.get("warning") else text
+
+
 def options(pairs: list[str] | None) -> dict[str, Any]:
     """Reads `--set key=value` pairs; values are YAML scalars or lists.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
-from pipelines.jobs.detached import ensure_supervisor
+from pipelines.jobs.detached import SupervisorLate, ensure_supervisor
 from pipelines.jobs.queue import Queue
 from pipelines.jobs.worker import Execute, work
 from pipelines.runs import states
@@ -71,6 +72,15 @@ class LocalExecutor(_Recorded):
             self.queue.resume(run_id)
         ensure_supervisor(self.home)
         return self.status(run_id)
+
+    def submit_all(self, run_ids: Sequence[str]) -> str | None:
+        """Submits runs that are recorded as queued; a sentence when nobody looks after the queue yet, else None."""
+        try:
+            for run_id in run_ids:
+                self.submit(run_id)
+        except SupervisorLate as late:  # every run waits in the queue, so a supervisor finds it when it comes up
+            return f"{late}; what waits in the queue stays there, `python -m pipelines supervise` works it"
+        return None
 
 
 class InlineExecutor(_Recorded):

@@ -182,6 +182,10 @@ def test_submitting_while_the_supervisor_is_slow_gives_the_run_and_a_warning(as_
         document = json.loads(out)
         assert (document["run"], document["state"]) == ("r00001", "queued")
     assert Registry(Home.open()).count(state="queued") == 2
+    for line in (["resume", "r00001"], ["clone", "r00001", "--start"]):
+        assert main([*line, *(["--json"] if as_json else [])]) == 0
+        assert "did not start within 60 s" in capsys.readouterr().out
+    assert Registry(Home.open()).count(state="queued") == 3
 
 
 def test_our_own_bug_ends_with_code_1_and_a_trace(monkeypatch, capsys):
