@@ -13,7 +13,8 @@ import zoo
 from pipelines.data import Dataset, open_dataset
 from pipelines.recipes import Recipe
 from pipelines.runs.environment import source_sha256, versions
-from pipelines.steps import STEPS
+from pipelines.steps import AFTER_TRAINING, STEPS
+from pipelines.steps.shape import rehearse
 from pipelines.steps.step import Artifact, Result, State, Surroundings
 from pipelines.training import session
 from pipelines.weights import Opened, check_images, freeze, load, open_weights
@@ -46,6 +47,7 @@ def execute(handle: Any) -> None:
             artifacts += _restore_artifacts(handle)
             weights_sha256 = _weights_sha256(state, finished)
             history += _model_begun_from({"weights": state.weights})
+            _rehearse(recipe, index, state, data, handle)
         watch = _StepWatch(handle, index)
         watch.check()
         key = step_key(recipe, index, data, weights_sha256)
@@ -78,6 +80,30 @@ def execute(handle: Any) -> None:
         handle.step_finished(index, result.metrics, state.model_sha256, report)
         # What the step wrote lies in the store now.
         shutil.rmtree(watch.folder / "files", ignore_errors=True)
+
+
+def _rehearse(recipe: Recipe, first: int, state: State, data: Dataset, handle: Any) -> None:
+    """Asks the step behind the training whether it could do its work, before hours are spent on the training.
+
+    Only the first one that changes a trained model: what the later ones meet is not known yet.
+    """
+    for index in range(first, len(recipe.steps)):
+        spec = recipe.steps[index]
+        if STEPS[spec.step].methods not in AFTER_TRAINING:
+            continue
+        if index > first:
+            around = Surroundings(
+                data, handle.seed, _StepWatch(handle, index), handle, index,
+                load_run=lambda run: load_run_model(handle.registry, run),
+                load_model=lambda sha: load_stored_model(handle.home, sha),
+                artifacts=[], model_history=[],
+            )  # fmt: skip
+            try:
+                rehearse(state, spec.settings, around)
+            except ValueError as error:
+                why = f"step {index + 1} ({spec.step}) cannot be done, so nothing was trained: {error}"
+                raise ValueError(why) from error
+        return
 
 
 def open_data(recipe: Recipe, home: Any) -> Dataset:

@@ -14,6 +14,10 @@ from pipelines.training.watch import Watch
 Kind = Literal["train", "distil", "prune", "quantise", "factorise", "search"]
 
 
+class LookedOver(Exception):
+    """A method has looked at all that it refuses, and was asked for no more."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The model a method made, what it reports, and what a reader must not overlook."""
@@ -33,6 +37,12 @@ class Context:
     watch: Watch
     load_run: Callable[[str], Any] = field(default=lambda run: _no_runs(run))
     alone: Callable[[], AbstractContextManager[None]] = nullcontext  # nothing else of ours computes inside it
+    rehearsal: bool = False  # whether the method is only asked if it could do its work on a model of this structure
+
+    def looked_over(self) -> None:
+        """A method calls this when nothing is left that it would refuse. Raises: LookedOver, in a rehearsal."""
+        if self.rehearsal:
+            raise LookedOver
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ class Method:
     settings: type[Settings]
     apply: Callable[[Any, Any, Context], Outcome]
     int8_aware: bool = False  # whether the model it makes can become int8 files only
+    rehearses: bool = False  # whether it calls `Context.looked_over`, having judged the structure and not the weights
 
 
 def _no_runs(run: str) -> Any:

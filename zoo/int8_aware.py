@@ -44,9 +44,7 @@ def annotate(model: keras.Model) -> keras.Model:
     from zoo.int8_configs import CONFIGS
     from zoo.keras import keras
 
-    problems = check(model)
-    if problems:
-        raise ValueError("; ".join(problems))
+    ensure(model)
 
     def mark(layer: Any) -> Any:
         word = RULES[type(layer).__name__].int8
@@ -70,6 +68,13 @@ def apply(model: keras.Model) -> keras.Model:
     marked = any(type(layer).__name__ == "QuantizeAnnotate" for layer in model.layers)
     with scope():
         return _tfmot().quantize_apply(model if marked else annotate(model))
+
+
+def ensure(model: keras.Model) -> None:
+    """Raises: ValueError with what stands in the way of int8-aware training."""
+    problems = check(model)
+    if problems:
+        raise ValueError("; ".join(problems))
 
 
 def check(model: keras.Model) -> list[str]:

@@ -63,7 +63,7 @@ def train_binary(
 ) -> Trained:
     """A copy of `model` with binary weights, trained; with `signs` its inputs are signs as well where they can be.
 
-    Raises: ValueError as `planned`.
+    Raises: ValueError as `planned`, and with `signs` when no layer could read them.
     """
     from pipelines.binary.layers import OF_KIND, Stage
     from pipelines.removal.recalibrate import recalibrate
@@ -72,6 +72,12 @@ def train_binary(
     from zoo.keras import keras, tf
 
     found = planned(model, settings, signs=signs)
+    if signs and not found.signs:
+        raise ValueError(
+            "no layer of this model can read signs: all that they read has one sign; method: binary_connect makes the "
+            "weights binary alone"
+        )
+    context.looked_over()
     plain = found.plan.build()
     stage = Stage()
 

@@ -46,6 +46,7 @@ def factorise(model: Any, settings: FactorisationSettings, context: Context, sch
     candidates, left = candidates_of(plain, plan, scheme, skip=settings.skipped, skip_ends=settings.skip_ends)
     if not candidates:
         raise ValueError(f"no layer of this model can be factorised: {_reasons(left)}")
+    context.looked_over()  # which ranks are worth while depends on the weights
     rule, level = _rule(scheme, candidates, settings, before.macs)
     chosen, costly = choose(scheme, candidates, rule, settings.multiple)
     left |= costly

@@ -267,4 +267,5 @@ METHOD = Method(
     removes_channels=True,
     settings=AdversarialSettings,
     apply=apply,
+    rehearses=True,
 )

@@ -15,15 +15,10 @@ from pipelines.method import Context, Method, Outcome
 def apply(model: Any, settings: BinarySettings, context: Context) -> Outcome:
     """Gives a model whose chosen layers multiply signs by signs.
 
-    Raises: ValueError as `pipelines.binary.train.planned`, and when no layer could read signs.
+    Raises: ValueError as `pipelines.binary.train.train_binary`.
     """
-    from pipelines.binary.train import planned, train_binary
+    from pipelines.binary.train import train_binary
 
-    if not planned(model, settings, signs=True).signs:
-        raise ValueError(
-            "no layer of this model can read signs: all that they read has one sign; method: binary_connect makes the "
-            "weights binary alone"
-        )
     trained = train_binary(model, settings, context, signs=True)
     return Outcome(trained.model, trained.report, trained.warnings)
 
@@ -37,4 +32,5 @@ METHOD = Method(
     removes_channels=False,
     settings=BinarySettings,
     apply=apply,
+    rehearses=True,
 )

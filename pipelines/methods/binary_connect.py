@@ -50,4 +50,5 @@ METHOD = Method(
     removes_channels=False,
     settings=BinaryConnectSettings,
     apply=apply,
+    rehearses=True,
 )

@@ -175,4 +175,5 @@ METHOD = Method(
     removes_channels=False,
     settings=BinaryEnsembleSettings,
     apply=apply,
+    rehearses=True,
 )

@@ -51,4 +51,5 @@ METHOD = Method(
     removes_channels=True,
     settings=ChannelNormSettings,
     apply=apply,
+    rehearses=True,
 )

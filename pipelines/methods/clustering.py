@@ -66,6 +66,7 @@ def apply(model: Any, settings: ClusteringSettings, context: Context) -> Outcome
             + ", ".join(f"{name} ({why})" for name, why in list(skipped.items())[:4])
             + "; fewer clusters, per_channel = false or skip_ends = false would work"
         )
+    context.looked_over()
     validation = context.data.splits["validation"]
     draw = np.random.default_rng(context.seed)
     report: dict[str, Any] = {"validation_top1_before": scorer(result)(validation)[1]}
@@ -158,4 +159,5 @@ METHOD = Method(
     removes_channels=False,
     settings=ClusteringSettings,
     apply=apply,
+    rehearses=True,
 )

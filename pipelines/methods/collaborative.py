@@ -84,4 +84,5 @@ METHOD = Method(
     removes_channels=True,
     settings=CollaborativeSettings,
     apply=apply,
+    rehearses=True,
 )

@@ -87,4 +87,5 @@ METHOD = Method(
     removes_channels=False,
     settings=CpSettings,
     apply=apply,
+    rehearses=True,
 )

@@ -55,6 +55,7 @@ def apply(model: Any, settings: CreluSettings, context: Context) -> Outcome:
     plan = Plan.of(model)
     chosen = _chosen(plan, settings)
     assert plan is not None
+    context.looked_over()
     found = {name: halve(plan, name) for name in chosen}
     result = plan.build()
     validation = context.data.splits["validation"]
@@ -121,4 +122,5 @@ METHOD = Method(
     removes_channels=True,
     settings=CreluSettings,
     apply=apply,
+    rehearses=True,
 )

@@ -63,4 +63,5 @@ METHOD = Method(
     removes_channels=True,
     settings=FullyLearnedGroupsSettings,
     apply=apply,
+    rehearses=True,
 )

@@ -207,4 +207,5 @@ METHOD = Method(
     removes_channels=True,
     settings=GeometricMedianSettings,
     apply=apply,
+    rehearses=True,
 )

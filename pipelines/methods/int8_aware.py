@@ -52,6 +52,8 @@ def apply(model: Any, settings: Int8AwareSettings, context: Context) -> Outcome:
     count = min(settings.calibration_images, len(data.splits["train"].labels))
     picked = np.random.default_rng(context.seed).choice(len(data.splits["train"].labels), count, replace=False)
     images = data.splits["train"].images[np.sort(picked)].astype(np.float32) / 255.0
+    int8_aware.ensure(source)
+    context.looked_over()
     aware = int8_aware.apply(source)
     int8_aware.warm_ranges(source, aware, images)
     score = scorer(source)
@@ -114,4 +116,5 @@ METHOD = Method(
     settings=Int8AwareSettings,
     apply=apply,
     int8_aware=True,
+    rehearses=True,
 )

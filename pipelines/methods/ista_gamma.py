@@ -184,4 +184,5 @@ METHOD = Method(
     removes_channels=True,
     settings=IstaGammaSettings,
     apply=apply,
+    rehearses=True,
 )

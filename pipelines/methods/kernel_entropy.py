@@ -148,4 +148,5 @@ METHOD = Method(
     removes_channels=True,
     settings=KernelEntropySettings,
     apply=apply,
+    rehearses=True,
 )

@@ -69,4 +69,5 @@ METHOD = Method(
     removes_channels=True,
     settings=LearnedGroupsSettings,
     apply=apply,
+    rehearses=True,
 )

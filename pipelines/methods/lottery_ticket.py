@@ -64,6 +64,7 @@ def apply(model: Any, settings: LotteryTicketSettings, context: Context) -> Outc
 
     model = laid_open(model)
     _check(model)
+    context.looked_over()
     start = untrained(model, context.seed)
     if settings.rewind_epochs:
         _fitted(start, {}, settings, context, "ticket_rewind", epochs=settings.rewind_epochs)
@@ -227,4 +228,5 @@ METHOD = Method(
     removes_channels=False,
     settings=LotteryTicketSettings,
     apply=apply,
+    rehearses=True,
 )

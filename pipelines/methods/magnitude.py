@@ -72,6 +72,7 @@ def apply(model: Any, settings: MagnitudeSettings, context: Context) -> Outcome:
         chosen = set(kernels[1:-1] if settings.skip_ends else kernels)
     if not chosen:
         raise ValueError("nothing to prune: the model has no convolution or dense layer between its two ends")
+    context.looked_over()
     updates = settings.epochs * (
         len(context.data.splits["train"].labels) // min(settings.batch, len(context.data.splits["train"].labels))
     )
@@ -229,4 +230,5 @@ METHOD = Method(
     removes_channels=False,
     settings=MagnitudeSettings,
     apply=apply,
+    rehearses=True,
 )

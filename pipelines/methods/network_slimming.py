@@ -115,4 +115,5 @@ METHOD = Method(
     removes_channels=True,
     settings=NetworkSlimmingSettings,
     apply=apply,
+    rehearses=True,
 )

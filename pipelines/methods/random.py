@@ -34,4 +34,5 @@ METHOD = Method(
     removes_channels=True,
     settings=RandomSettings,
     apply=apply,
+    rehearses=True,
 )

@@ -65,6 +65,7 @@ def apply(model: Any, settings: ReprSettings, context: Context) -> Outcome:
             f"drop = {settings.drop} of {filters} filters is less than one that may go; it takes convolutions behind "
             "the first one with a norm or ReLU directly behind, a larger drop or a larger most"
         )
+    context.looked_over()
     fresh = untrained(model, context.seed)
 
     def train(label: str, epochs: int, hooks: Hooks | None = None) -> None:
@@ -206,4 +207,5 @@ METHOD = Method(
     removes_channels=False,
     settings=ReprSettings,
     apply=apply,
+    rehearses=True,
 )

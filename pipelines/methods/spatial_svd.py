@@ -53,4 +53,5 @@ METHOD = Method(
     removes_channels=False,
     settings=SpatialSvdSettings,
     apply=apply,
+    rehearses=True,
 )

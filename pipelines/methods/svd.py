@@ -53,4 +53,5 @@ METHOD = Method(
     removes_channels=False,
     settings=SvdSettings,
     apply=apply,
+    rehearses=True,
 )

@@ -60,4 +60,5 @@ METHOD = Method(
     removes_channels=False,
     settings=Tucker2Settings,
     apply=apply,
+    rehearses=True,
 )

@@ -80,6 +80,7 @@ def remove(model: Any, settings: RemovalSettings, context: Context, criterion: C
     plain = without_learning(model)
     graph = ChannelGraph.of(plain)
     _check(graph, settings, criterion, context)
+    context.looked_over()
     prepared = criterion.prepare(plain) if criterion.prepare else Prepared(plain)
     if prepared.model is not plain:
         graph = ChannelGraph.of(prepared.model)
@@ -150,7 +151,7 @@ def _check(graph: ChannelGraph, settings: RemovalSettings, criterion: Criterion,
             raise ValueError(f"least = {settings.least} lets no layer lose a channel; least: 1 lets all of them")
     elif settings.target != "latency":
         _choose(graph, groups, settings, criterion)
-    elif criterion.prepare is not None:
+    elif criterion.prepare is not None or context.rehearsal:
         check_time(Ladder(graph, groups, settings.scope, criterion.raw), _time_wanted(settings), context)
 
 

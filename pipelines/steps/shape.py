@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from pipelines.jobs.alone import alone_on_machine
+from pipelines.method import LookedOver
 from pipelines.methods import METHODS, Context
 from pipelines.steps.step import Result, State, Step, Surroundings
 
 AFTER_TRAINING = ("prune", "factorise", "quantise")  # kinds of methods that change a trained model
+
+
+def rehearse(state: State, settings: Any, around: Surroundings) -> None:
+    """Asks the method whether it could change a model of this structure. Raises ValueError when not, trains nothing."""
+    method = METHODS[settings.method]
+    if not method.rehearses:
+        return
+    with suppress(LookedOver):
+        method.apply(state.model, settings, replace(_context(around), rehearsal=True))
 
 
 def run(state: State, settings: Any, around: Surroundings) -> Result:
@@ -21,11 +33,7 @@ def run(state: State, settings: Any, around: Surroundings) -> Result:
         )
     if method.kind in AFTER_TRAINING and not state.trained:
         raise ValueError(f"{method.kind} needs a trained model: put train or distil before it")
-    context = Context(
-        around.data, around.seed, around.watch, around.load_run,
-        alone=lambda: alone_on_machine(around.handle.home, around.watch.check),
-    )  # fmt: skip
-    outcome = method.apply(state.model, settings, context)
+    outcome = method.apply(state.model, settings, _context(around))
     metrics = {
         key: float(value)
         for key, value in outcome.report.items()
@@ -37,6 +45,13 @@ def run(state: State, settings: Any, around: Surroundings) -> Result:
         metrics["validation_top1"] = best["validation_top1"]
     next_state = State(outcome.model, outcome.int8_aware, trained=True, made_by=f"{method.kind}:{method.name}")
     return Result(next_state, outcome.report, metrics, outcome.warnings)
+
+
+def _context(around: Surroundings) -> Context:
+    return Context(
+        around.data, around.seed, around.watch, around.load_run,
+        alone=lambda: alone_on_machine(around.handle.home, around.watch.check),
+    )  # fmt: skip
 
 
 def _step(name: str, title: str, summary: str) -> Step:

@@ -71,6 +71,7 @@ def learn_groups(
             "that is called twice"
         )
     left = _put(plan, settings, learner)
+    context.looked_over()
     learning = plan.build()
     validation = context.data.splits["validation"]
     report: dict[str, Any] = {

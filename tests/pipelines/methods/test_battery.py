@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import zoo
 from exports import gate, load_model, save_model, write_many
 from exports.checks import Limits
+from pipelines.method import LookedOver
 from pipelines.methods import METHODS, Context, method
 from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import fields_of
@@ -103,6 +105,27 @@ def test_method_leaves_the_input_alone_repeats_itself_and_survives_saving(name, 
     reaches_its_target_or_says_why_not(found := METHODS[name], outcome)
     assert found.int8_aware == outcome.int8_aware
     its_files_pass_the_gate(path, outcome, small_digits, tmp_path)
+
+
+@pytest.fixture(scope="module", params=["mobilenet_v2", "condensenet"])
+def fresh(request):
+    design = {"mobilenet_v2": {"width": 0.35}, "condensenet": {"variant": "cifar50"}}[request.param]
+    session.open_session(0)
+    return zoo.build(request.param, **design, resolution=16, classes=10, channels=1)
+
+
+@pytest.mark.parametrize("name", [name for name, found in METHODS.items() if found.rehearses])
+def test_rehearsal_trains_nothing_and_refuses_only_in_a_sentence(name, fresh, small_digits):
+    """On fresh weights and, with CondenseNet, on layers that still learn their groups."""
+
+    class Idle(QuietWatch):
+        def check(self):
+            raise AssertionError("something was trained")
+
+    found = METHODS[name]
+    context = Context(small_digits, 0, Idle(), rehearsal=True)
+    with pytest.raises((LookedOver, ValueError)):
+        found.apply(fresh, found.settings(**QUICK[name]), context)
 
 
 def reaches_its_target_or_says_why_not(found, outcome):
