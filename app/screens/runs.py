@@ -13,6 +13,7 @@ from app.guard import guarded
 from app.progress import draw_curves, draw_error, draw_log, draw_progress, follow, state_badge
 from app.removal_view import removal_view
 from app.result import download, judged
+from app.robustness_view import robustness_view
 from app.sensitivity_view import sensitivity_view
 from app.twin import line, on_the_command_line
 from app.workspace import registry, run_named, start_supervisor
@@ -197,6 +198,7 @@ def one_run(run: Run) -> None:
         factor_view(record.report, f"runs.{run.id}.{record.index}")
     if run.state == "done" and any(step.model_sha256 and not step.report.get("int8_aware") for step in steps):
         sensitivity_view(run.id, f"runs.{run.id}.sensitivity")
+        robustness_view(run.id, f"runs.{run.id}.robustness")
     with st.expander("Recipe, environment and reports", icon=":material/receipt_long:"):
         recipe, reports = st.tabs(["Recipe", "Reports"])
         with recipe, guarded("the recipe"):

@@ -20,6 +20,7 @@ from pipelines.commands.measure import COMMAND as MEASURE
 from pipelines.commands.methods import COMMAND as METHODS
 from pipelines.commands.remedies import COMMAND as REMEDIES
 from pipelines.commands.replay import COMMAND as REPLAY
+from pipelines.commands.robustness import COMMAND as ROBUSTNESS
 from pipelines.commands.run import COMMAND as RUN
 from pipelines.commands.runs import COMMAND as RUNS
 from pipelines.commands.sensitivity import COMMAND as SENSITIVITY
@@ -32,7 +33,7 @@ COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         ZOO, COST, FIT, LINT, METHODS, DATA, IMPORT, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE,
-        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, CALIBRATE, LOCALISE, REMEDIES, SENSITIVITY, DEMO,
-        WORK, SUPERVISE,
+        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, CALIBRATE, LOCALISE, REMEDIES, SENSITIVITY,
+        ROBUSTNESS, DEMO, WORK, SUPERVISE,
     )
 }  # fmt: skip

@@ -14,6 +14,7 @@ from pipelines.methods.clustering import METHOD as CLUSTERING
 from pipelines.methods.collaborative import METHOD as COLLABORATIVE
 from pipelines.methods.cp import METHOD as CP
 from pipelines.methods.crelu import METHOD as CRELU
+from pipelines.methods.defensive import METHOD as DEFENSIVE
 from pipelines.methods.equalisation import METHOD as EQUALISATION
 from pipelines.methods.fully_learned_groups import METHOD as FULLY_LEARNED_GROUPS
 from pipelines.methods.geometric_median import METHOD as GEOMETRIC_MEDIAN
@@ -36,6 +37,7 @@ from pipelines.methods.tucker2 import METHOD as TUCKER2
 METHODS: dict[str, Method] = {
     "supervised": SUPERVISED,
     "repr": REPR,
+    "defensive": DEFENSIVE,
     "hinton": HINTON,
     "magnitude": MAGNITUDE,
     "clustering": CLUSTERING,

@@ -32,7 +32,8 @@ def run(state: State, settings: MeasureSettings, around: Surroundings) -> Result
     alone = around.artifacts[0]
     first_label, first_sha = (around.model_history or [(alone.label, alone.model_sha256)])[0]
     for sha in {item.model_sha256 for item in around.artifacts} | {first_sha}:
-        right[sha] = predictor(around.load_model(sha))(test.images).argmax(1) == test.labels
+        model = state.model if sha == state.model_sha256 else around.load_model(sha)  # that one was just exported
+        right[sha] = predictor(model)(test.images).argmax(1) == test.labels
     rows: list[dict[str, Any]] = []
     for place, item in enumerate(around.artifacts):
         watch.check()

@@ -18,9 +18,9 @@ from pipelines.start import record
 CHAIN = """
 name: chain
 data: {source: digits, resolution: 16}
-model: {name: mobilenet_v2, width: 0.25}
+model: {name: mobilenet_v1, width: 0.25}
 steps:
-  - train: {epochs: 8, batch: 32, learning_rate: 0.004, shift: 0}
+  - train: {epochs: 4, batch: 32, optimizer: sgd, learning_rate: 0.1, shift: 0}
   - export: {formats: [tflite_float32, onnx_float32]}
   - prune: {epochs: 1, batch: 64, shift: 0}
   - quantise: {epochs: 1, batch: 64, calibration_images: 64, shift: 0}
@@ -115,6 +115,29 @@ def test_finished_run_can_be_a_teacher(finished):
     assert InlineExecutor(registry.home).submit(started.runs[0]) == "done", registry.get(started.runs[0]).error
     assert registry.steps(started.runs[0])[0].report["teacher"] == f"run:{run}"
     assert [dependent.id for dependent in registry.dependents(run)].count(started.runs[0]) == 1
+
+
+def test_model_and_file_of_a_run_are_attacked(finished, tmp_path, monkeypatch, capsys):
+    registry, run = finished
+    monkeypatch.setenv("LITESMITH_HOME", str(registry.home.folder))
+    quick = ["--images", "64", "--epsilons", "4", "32", "--steps", "4", "--restarts", "1"]
+    assert main(["robustness", run, *quick, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    top1 = {(row["what"], row["attack"], row["epsilon"]): row["top1"] for row in found["rows"]}
+    assert found["images"] == 64
+    for what in ("model", "tflite_int8"):
+        assert top1[what, "none", 0] > top1[what, "pgd", 32], "images made on the model hurt its file as well"
+    assert main(["robustness", run, *quick]) == 0
+    assert "4 of 255" in capsys.readouterr().out
+    assert main(["robustness", run, "--epsilons", "0"]) == 2
+    assert "whole steps of 1/255 from 1 to 254" in capsys.readouterr().err
+    other = Recipe.parse(CHAIN.replace("resolution: 16", "resolution: 8"))
+    short = record(registry, Recipe.of({**other.as_dict(), "steps": [{"train": {"epochs": 1}}]}), queue=False).runs[0]
+    assert main(["robustness", short]) == 2
+    assert "has no trained float model" in capsys.readouterr().err
+    assert InlineExecutor(registry.home).submit(short) == "done"
+    assert main(["robustness", run, short]) == 2
+    assert "other images or pixels" in capsys.readouterr().err
 
 
 def test_replay_on_a_fresh_home_gives_the_same_bytes_whatever_the_test_images_are(

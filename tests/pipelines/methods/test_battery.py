@@ -20,6 +20,7 @@ CUT = {"batch": 32, "multiple": 4, "least": 4, "recalibration": 8, "compare_file
 QUICK = {
     "supervised": {"epochs": 2, "batch": 32},
     "repr": {"epochs": 1, "batch": 32, "cycles": 1, "full_epochs": 1, "part_epochs": 1},
+    "defensive": {"epochs": 2, "batch": 32},
     "hinton": {"epochs": 1, "batch": 32, "teacher": "mobilenet_v1", "teacher_width": 0.1, "teacher_epochs": 1},
     "magnitude": {"epochs": 2, "batch": 32, "sparsity": 0.6},
     "clustering": {"epochs": 2, "batch": 32},

@@ -9,7 +9,7 @@ import pytest
 
 import zoo
 from pipelines.methods.magnitude import sparse_misfits
-from tests.pipelines.small import shaped
+from tests.pipelines.small import network, shaped
 
 
 def sparse_network():
@@ -53,3 +53,29 @@ def test_a_network_that_does_not_fit_is_refused_with_every_reason(learned, small
     assert found[0].startswith("it must begin with a padding of 1")
     assert any("stride 2, padding same" in reason for reason in found)
     assert any("without keepdims" in reason for reason in found)
+
+
+def test_two_of_four_input_channels_are_zero_at_every_place_of_a_wide_kernel(small_digits) -> None:
+    from zoo import layers
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 1), name="image")
+    x = layers.relu(layers.conv(image, 8, 3, name="stem_conv"), name="stem_relu")
+    x = layers.relu(layers.conv(x, 12, 3, name="wide_conv", stride=2), name="wide_relu")
+    model = keras.Model(image, layers.dense(layers.global_pool(x, name="pool"), 10, name="logits"))
+    outcome = shaped("magnitude", model, small_digits, pattern="2:4")
+    assert list(outcome.report["layers"]) == ["wide_conv"]
+    kernel = outcome.model.get_layer("wide_conv").get_weights()[0]  # height, width, 8 inputs, 12 outputs
+    zeros = (kernel.reshape(3, 3, 2, 4, 12) == 0).sum(axis=3)
+    assert (zeros >= 2).all()
+
+
+def test_schedule_that_stops_early_is_reported(small_digits) -> None:
+    """The rate is so large that no epoch is better than the first: patience ends the training before the schedule."""
+    changes = {"epochs": 30, "patience": 1, "learning_rate": 5.0, "warmup": 0.0, "sparsity": 0.9, "keep": "last"}
+    outcome = shaped("magnitude", network(), small_digits, **changes)
+    assert outcome.report["fit"]["stopped_early"]
+    assert not outcome.report["schedule_finished"]
+    assert any("was not finished" in warning for warning in outcome.warnings)
+    assert any("sparsity 0.90 was not reached" in warning for warning in outcome.warnings)
