@@ -211,7 +211,7 @@ def test_grid_runs_as_one_group(tmp_path):
     home = Home.open(tmp_path)
     registry = Registry(home)
     recipe = Recipe.parse(
-        CHAIN.split("  - export")[0].replace("epochs: 8", "epochs: 1") + "grid: {widths: [0.2, 0.3]}\n"
+        CHAIN.split("  - export")[0].replace("epochs: 4", "epochs: 1") + "grid: {widths: [0.2, 0.3]}\n"
     )
     started = record(registry, recipe, queue=False)
     assert len(started.runs) == 2
