@@ -29,8 +29,8 @@ def robustness_view(run: str, key: str) -> None:
         "What attacks leave of the accuracy",
         ":material/shield:",
         f"Moves the pixels of {IMAGES} test images a little, along the gradient of the run's last float model, so that "
-        "it errs, and shows the same images to its int8 file. Then checks whether the attack was a fair one. Takes a "
-        "minute or two for a small network.",
+        "it errs, and shows the same images to its int8 file. Then checks whether the attack was a fair one. Takes "
+        "some minutes even for a small network.",
         "Attack",
         "Attacking the model",
         ("robustness", run, "--images", str(IMAGES)),
@@ -57,7 +57,7 @@ def _draw(found: Mapping[str, Any], run: str, key: str) -> tuple[str, ...]:
             icon=":material/gpp_maybe:",
         )
     else:
-        st.caption(f"All {len(found['checks'][run])} checks of the attack hold: the model hides no gradients.")
+        st.caption(f"All {len(found['checks'][run])} checks of the attack hold: nothing hints at hidden gradients.")
     table: dict[int, dict[str, Any]] = {}
     for row in rows:
         line = table.setdefault(row["epsilon"], {"pixels move by (of 255)": row["epsilon"]})
