@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.jobs import SupervisorLate, ensure_supervisor
+from pipelines.jobs import LocalExecutor, SupervisorLate, ensure_supervisor
 from pipelines.recipes import Recipe
 from pipelines.runs import ArtifactRecord, Home, Registry, Run
 from pipelines.start import record
@@ -36,6 +36,13 @@ def submit(recipe: Recipe) -> list[str]:
     started = record(registry(), recipe, queue=True)
     start_supervisor()
     return list(started.runs)
+
+
+def queue_again(run_id: str) -> None:
+    """Queues a recorded run, unless it waits or runs already, and says when nobody works the queue yet."""
+    late = LocalExecutor(registry().home).submit_all([run_id])
+    if late:
+        st.warning(late, icon=":material/hourglass_top:")
 
 
 def run_named(run_id: str | None) -> Run | None:

@@ -18,11 +18,10 @@ from app.progress import draw_error, draw_progress, follow
 from app.remedies_view import remedies_view
 from app.result import download, gate_table, int8_file, judged
 from app.twin import line, on_the_command_line
-from app.workspace import file_name, read_role, registry, short
+from app.workspace import file_name, queue_again, read_role, registry, short
 from exports import FORMATS, Contract, contract_path, selftest_path
 from exports.writers.bundle import write_bundle
 from pipelines.further import export_recipe
-from pipelines.jobs import LocalExecutor
 from pipelines.recipes import Recipe
 from pipelines.runs import ArtifactRecord, EvaluationRecord, Run
 from pipelines.start import within_sight
@@ -65,9 +64,7 @@ def start(run: Run, recipe: dict[str, Any]) -> None:
         within_sight(Recipe.of(recipe))
         new = registry().create(recipe, name=recipe["name"], seed=run.seed, parent=run.id, group=run.group)
         st.session_state["export.following"] = new
-        late = LocalExecutor(registry().home).submit_all([new])
-        if late:
-            st.warning(late, icon=":material/hourglass_top:")
+        queue_again(new)
 
 
 def one_file(item: ArtifactRecord, score: EvaluationRecord | None) -> None:

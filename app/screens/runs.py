@@ -16,7 +16,7 @@ from app.result import download, judged
 from app.robustness_view import robustness_view
 from app.sensitivity_view import sensitivity_view
 from app.twin import line, on_the_command_line
-from app.workspace import registry, run_named, start_supervisor
+from app.workspace import queue_again, registry, run_named, start_supervisor
 from exports import FORMATS
 from pipelines.jobs import LocalExecutor
 from pipelines.recipes import Recipe
@@ -98,9 +98,7 @@ def stop(run: Run) -> None:
 
 def go_on(run: Run) -> None:
     with guarded("resuming"):
-        late = LocalExecutor(registry().home).submit_all([run.id])
-        if late:
-            st.warning(late, icon=":material/hourglass_top:")
+        queue_again(run.id)
 
 
 def actions(run: Run) -> None:

@@ -63,7 +63,7 @@ def robustness(
     """Gives rows (who, attacked on whose gradients, how, how far, top-1 with interval), differences to the first victim
     and the checks of each victim, as plain values. Images are uint8 `(n, height, width, channels)`.
     """
-    from exports import paired_difference, wilson
+    from exports import wilson
 
     rows: list[dict[str, Any]] = []
     right: dict[tuple[str, str, str, str, int], np.ndarray] = {}
@@ -136,7 +136,7 @@ def robustness(
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
         "rows": rows,
-        "differences": _differences(victims, right, settings, paired_difference),
+        "differences": _differences(victims, right, settings),
         "checks": checks,
         "believable": {name: all(one["holds"] for one in found) for name, found in checks.items()},
     }
@@ -147,10 +147,11 @@ def _check(what: str, holds: bool, evidence: str) -> dict[str, Any]:
 
 
 def _differences(
-    victims: Sequence[Victim], right: dict[tuple[str, str, str, str, int], np.ndarray], settings: RobustnessSettings,
-    paired: Callable[[np.ndarray, np.ndarray], tuple[float, float, float]],
-) -> list[dict[str, Any]]:  # fmt: skip
+    victims: Sequence[Victim], right: dict[tuple[str, str, str, str, int], np.ndarray], settings: RobustnessSettings
+) -> list[dict[str, Any]]:
     """Every other victim against the first, each attacked on its own gradients, on the same images."""
+    from exports import paired_difference
+
     found = []
     first = victims[0]
     for victim in victims[1:]:
@@ -161,7 +162,7 @@ def _differences(
                 a, b = (
                     right[one.name, what, one.name if epsilon else "-", attack, epsilon] for one in (first, victim)
                 )
-                difference, low, high = paired(a, b)
+                difference, low, high = paired_difference(a, b)
                 found.append({
                     "name": victim.name, "against": first.name, "what": what, "attack": attack, "epsilon": epsilon,
                     "difference": difference, "low": low, "high": high,
