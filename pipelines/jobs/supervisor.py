@@ -111,9 +111,11 @@ class Supervisor:
 
     def tick(self) -> bool:
         """Looks once after everything; returns whether there is work."""
-        for run in self.queue.running():
+        running = self.queue.running()
+        for run in running:
             self._look_after(run)
-        self._reap()
+        # A child that ended just now is kept for the next tick: its exit code alone says which signal it was.
+        self._reap({(run.id, run.attempt) for run in running})
         for slot in self.manners.slots:
             claim = self.queue.claim(slot, lease_s=self.manners.lease_s)
             if claim is not None:
@@ -142,10 +144,9 @@ class Supervisor:
     def _look_after(self, run: Run) -> None:
         key = (run.id, run.attempt)
         child = self.children.get(key)
+        how = what_happened_to(run)
         if child is not None and child.poll() is not None:
-            how: str | None = _how_it_ended(child.returncode)
-        else:
-            how = what_happened_to(run)
+            how = _how_it_ended(child.returncode)
         if how is not None:
             # The worker's children first: a converter must not compute beside the next attempt.
             self._end_children(run)
@@ -177,10 +178,10 @@ class Supervisor:
             except psutil.NoSuchProcess:
                 continue  # it ended by itself
 
-    def _reap(self) -> None:
-        """Forgets workers that ended, so that they do not stay as zombies."""
+    def _reap(self, looked_after: set[tuple[str, int]]) -> None:
+        """Forgets workers that ended, so that they do not stay as zombies, except those just `looked_after`."""
         for key, child in list(self.children.items()):
-            if child.poll() is not None:
+            if key not in looked_after and child.poll() is not None:
                 del self.children[key]
                 self.asked_to_stop.discard(key)
 

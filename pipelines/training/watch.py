@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Protocol
 
@@ -30,7 +32,10 @@ class QuietWatch:
     """A watch that only keeps what it is told, for tests, probes and benchmarks."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or Path(tempfile.mkdtemp(prefix="litesmith-"))
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="litesmith-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.folder = folder
         self.rows: dict[tuple[str, float], float] = {}
 
     def progress(self, done: float, total: float, message: str, seconds_left: float | None = None) -> None:

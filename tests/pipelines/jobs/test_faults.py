@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ import pytest
 
 from pipelines.jobs import Queue, is_supervised
 from pipelines.jobs.detached import ensure_supervisor, stop_supervisor, supervisor_pid
+from pipelines.jobs.supervisor import Supervisor
 from pipelines.runs import Home, Registry
 
 from .conftest import belonging_to, counting, supervise_command, until
@@ -185,6 +187,28 @@ def test_a_run_that_kills_its_worker_every_time_is_given_up(home, make, supervis
     assert (run.attempt, run.error_kind) == (3, "killed")
     assert "was killed by signal 9 (SIGKILL)" in run.error
     reaches(next_run, "done")
+
+
+def test_a_worker_that_dies_just_after_it_was_looked_at_keeps_its_cause(home, make, caplog):
+    class JustAfter(Supervisor):
+        def _look_after(self, run):
+            super()._look_after(run)
+            for child in self.children.values():
+                if child.returncode is None:
+                    child.kill()
+                    process = psutil.Process(child.pid)
+                    until(lambda process=process: process.status() == psutil.STATUS_ZOMBIE, "the worker to be dead")
+
+    run_id = make(counting())
+    asleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    supervisor = JustAfter(home, worker_command=lambda run, attempt: asleep)
+    with caplog.at_level("WARNING"):
+        for _ in range(3):
+            supervisor.tick()
+    assert f"run {run_id} attempt 1: worker was killed by signal 9 (SIGKILL); the run is queued" in caplog.text
+    for child in supervisor.children.values():
+        child.kill()
+        child.wait()
 
 
 def test_a_database_locked_for_seconds_costs_no_point(home, registry, make, supervise, reaches, counted):
