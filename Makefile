@@ -6,7 +6,6 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 3
-export PYTHONDONTWRITEBYTECODE ?= 1
 
 .PHONY: help app demo demo-seeds check test test-slow journey bench bench-long lock docs sizes clean
 

@@ -215,11 +215,12 @@ def _forward(model: Any) -> Any:
     if model not in _FORWARDS:
         known: Callable[[], Any] = weakref.ref(model)  # a strong one would keep the model, and so this entry, for ever
 
-        @tf.function(reduce_retracing=True, autograph=False)
+        @tf.function(autograph=False)
         def forward(images: Any) -> Any:
             return known()(tf.cast(images, tf.float32) / 255.0, training=False)
 
-        _FORWARDS[model] = forward
+        # For any number of images at once: TensorFlow would warn of a graph per model as if it were one per call.
+        _FORWARDS[model] = forward.get_concrete_function(tf.TensorSpec(model.input_shape, tf.uint8))
     return _FORWARDS[model]
 
 
