@@ -144,9 +144,12 @@ class Supervisor:
     def _look_after(self, run: Run) -> None:
         key = (run.id, run.attempt)
         child = self.children.get(key)
-        how = what_happened_to(run)
-        if child is not None and child.poll() is not None:
-            how = _how_it_ended(child.returncode)
+        if child is None:
+            how = what_happened_to(run)
+        else:
+            # Ours to wait for. A process whose first thread has ended looks dead before the others have, and only
+            # then its exit code can be had.
+            how = None if child.poll() is None else _how_it_ended(child.returncode)
         if how is not None:
             # The worker's children first: a converter must not compute beside the next attempt.
             self._end_children(run)

@@ -211,6 +211,32 @@ def test_a_worker_that_dies_just_after_it_was_looked_at_keeps_its_cause(home, ma
         child.wait()
 
 
+FIRST_THREAD_ENDS = """
+import ctypes, os, threading, time
+def later():
+    time.sleep(1.5)
+    os.kill(os.getpid(), 9)
+threading.Thread(target=later).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_worker_whose_threads_end_one_after_the_other_keeps_its_cause(home, make, queue, caplog):
+    run_id = make(counting())
+    supervisor = Supervisor(home, worker_command=lambda run, attempt: [sys.executable, "-c", FIRST_THREAD_ENDS])
+
+    def ticked():
+        supervisor.tick()
+        return "attempt 1: worker" in "".join(one.message for one in caplog.records if one.levelname == "WARNING")
+
+    with caplog.at_level("WARNING"):
+        until(ticked, "the first attempt to be given up")
+    assert f"run {run_id} attempt 1: worker was killed by signal 9 (SIGKILL); the run is queued" in caplog.text
+    for child in supervisor.children.values():
+        child.kill()
+        child.wait()
+
+
 def test_a_database_locked_for_seconds_costs_no_point(home, registry, make, supervise, reaches, counted):
     run_id = make(counting(30))
     supervise()
