@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Container, Iterable
 from typing import Any
+
+import pytest
 
 import zoo
 
@@ -15,6 +18,11 @@ SHALLOW: dict[str, dict[str, Any]] = {
     "condensenet": {"variant": "cifar50"},
     "resnext": {"variant": "cifar29"},
 }
+
+
+def others_slow(cases: Iterable[Any], quick: Container[Any]) -> list[Any]:
+    """The cases as parameters; those that are not among the `quick` ones are for `make test-slow`."""
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
 def small(name: str, **options: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.designs import others_slow
 from zoo import int8_aware, layers
 
 # The layers of these hold every int8 rule but those of gates and PReLU, which have tests of their own below.
@@ -99,7 +100,7 @@ def predictions(model: Any, images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", others_slow(NAMES, ("mobilenet_v1",)))
 def test_warm_model_and_its_file_predict_like_the_float_model(name, warmed):
     made = warmed(name)
     images, labels = striped_images(200, seed=7)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.zoo.designs import NAMES, small
+from tests.zoo.designs import NAMES, others_slow, small
 
 
 def test_residual_concat_separable_and_shared_layers_are_counted():
@@ -112,7 +112,7 @@ def test_models_that_are_not_functional_are_refused():
         zoo.sketch_of(Own())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", others_slow(NAMES, ("mobilenet_v1", "mobilenet_v2", "ghostnet", "resnet")))
 def test_magnitude_pruning_wraps_convolutions_and_dense_layers_of_every_architecture(name):
     import tensorflow_model_optimization as tfmot
 

@@ -129,6 +129,7 @@ def test_branches_are_taken_until_the_target_is_reached_and_impossible_wishes_ar
     assert outcome.report["left"] <= 0.6
 
 
+@pytest.mark.slow
 def test_labels_are_never_read(trained, small_digits) -> None:
     train = small_digits.splits["train"]
     shuffled = dataclasses.replace(train, labels=np.random.default_rng(1).permutation(train.labels))

@@ -161,6 +161,7 @@ def test_a_network_of_barriers_and_impossible_wishes_are_refused_before_any_trai
         METHODS["geometric_median"].apply(trained, METHODS["geometric_median"].settings(scope="global"), context)
 
 
+@pytest.mark.slow
 def test_learned_groups_are_deployed_first(all_digits) -> None:
     session.open_session(0)
     model = zoo.build("flgc", width=0.25, resolution=8, classes=10, channels=1, form="train")

@@ -14,6 +14,7 @@ import pytest
 
 import zoo
 from exports.keras_weights import read_weights
+from tests.zoo.designs import others_slow
 from tests.zoo.weights.references import PUBLISHED, SMALLEST, Reference, label, last_map, pictures, saved
 from zoo.weights import arrange, assign
 from zoo.weights.declaration import KINDS
@@ -81,7 +82,7 @@ def same_in_any_layout(reference: Reference, held: dict[str, list[np.ndarray]]) 
                 assert all((one == other).all() for one, other in zip(arrays, wanted.values[name], strict=True)), name
 
 
-@pytest.mark.parametrize("reference", SMALLEST, ids=label)
+@pytest.mark.parametrize("reference", others_slow(SMALLEST, SMALLEST[:5]), ids=label)
 def test_outputs_equal_the_reference(reference: Reference, tmp_path: Path) -> None:
     compare(reference, tmp_path)
 
