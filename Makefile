@@ -27,7 +27,7 @@ check: $(VENV)/development ## style, types, import contracts, generated docs
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
 
-test: $(VENV)/development ## the default tests, about twenty-five minutes on two cores, no network
+test: $(VENV)/development ## the default tests, about forty minutes on two cores, no network
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=40 --durations-min=10
 
 test-slow: $(VENV)/development ## the long tests

@@ -14,8 +14,9 @@ from app.charts import figure_of
 from app.colours import Colours, colours
 from app.question import Question, offer
 from app.twin import submitting
+from pipelines.further import recipe_of_row
 from pipelines.recipes import Recipe
-from pipelines.remedies import regained, remedy_recipe
+from pipelines.remedies import regained
 from pipelines.runs import Registry
 
 TIMEOUT_S = 3600
@@ -65,7 +66,7 @@ def _draw(
             "Take", list(titles), index=list(titles).index(best["name"]), key=f"{key}.name",
             format_func=titles.__getitem__,
         )  # fmt: skip
-        recipe = remedy_recipe(registry, found, name)
+        recipe = recipe_of_row(registry, found, name)
         st.button(
             "Write this file",
             icon=":material/bolt:",

@@ -16,6 +16,7 @@ from exports.keras_import import Imported, import_model
 from exports.latency import LatencyReport, LatencyRow, machine, measure
 from exports.localise import localise
 from exports.model_file import is_int8_aware, load_model, save_model
+from exports.precisions import try_precisions
 from exports.rounding import Rounding
 from exports.run_file import KERNELS, predict
 from exports.statistics import McNemar, mcnemar, paired_difference, wilson
@@ -65,6 +66,7 @@ __all__ = [
     "score",
     "selftest_path",
     "try_calibrations",
+    "try_precisions",
     "weight_facts",
     "wilson",
     "write",

@@ -70,14 +70,14 @@ def calibrations_here(job: dict[str, Any], report: Callable[..., None]) -> None:
     folder = Path(job["folder"])
     pool, images, labels = (np.load(folder / f"{name}.npy") for name in ("pool", "images", "labels"))
     source = Source(Path(job["model_path"]), None)
-    wanted = _logits(tflite.convert(source, "tflite_float32"), images)
+    wanted = logits_of(tflite.convert(source, "tflite_float32"), images)
     report("float", top1=float((wanted.argmax(1) == labels).mean()))
     for trial in job["trials"]:
         tried = replace(source, calibration=pool[trial["places"]], rounding=Rounding.from_dict(trial["rounding"]))
         tried.__dict__["model"], tried.__dict__["deployed"] = source.model, source.deployed  # loaded once
         try:
             content = tflite.convert(tried, "tflite_int8")
-            given = _logits(content, images)
+            given = logits_of(content, images)
         except Exception as error:
             # Converters raise whatever they like; a trial that fails is a row that says so.
             report("trial", error=f"{type(error).__name__}: {error}"[:400])
@@ -91,7 +91,7 @@ def calibrations_here(job: dict[str, Any], report: Callable[..., None]) -> None:
         )
 
 
-def _logits(content: bytes, images: np.ndarray) -> np.ndarray:
+def logits_of(content: bytes, images: np.ndarray) -> np.ndarray:
     """The logits of a TFLite file for uint8 images, without a contract: the file says how it wants them."""
     from exports.tflite_file import parse
     from exports.tflite_rounding import open_fast, range_of

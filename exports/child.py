@@ -78,6 +78,12 @@ def _calibrations(job: dict[str, Any], report: Report) -> None:
     calibrations_here(job, report)
 
 
+def _precisions(job: dict[str, Any], report: Report) -> None:
+    from exports.precisions import precisions_here
+
+    precisions_here(job, report)
+
+
 ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "write": _write,
     "examine": _examine,
@@ -86,6 +92,7 @@ ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "import": _import,
     "localise": _localise,
     "calibrations": _calibrations,
+    "precisions": _precisions,
 }
 
 

@@ -72,9 +72,9 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "tflite_mixed",
-            "TFLite int8, some layers float",
-            "When a few layers cost int8 its accuracy: these stay float32, with a conversion on each side; needs a "
-            "device with float arithmetic, and the Edge TPU refuses it.",
+            "TFLite int8, some layers otherwise",
+            "When a few layers cost int8 its accuracy they stay float32 or get 16-bit activations, and 4-bit weights "
+            "save bytes where they cost little; conversions at the borders, slower kernels, no Edge TPU.",
             ".tflite",
             "tflite",
         ),

@@ -19,12 +19,16 @@ FACTORS = np.linspace(0.25, 1.0, 76)
 
 @dataclass(frozen=True)
 class Rounding:
-    """`percentile`, in percent, counts for those `ranges` alone; `keep` are patterns of layer names that stay float."""
+    """`percentile`, in percent, counts for those `ranges` alone; `keep` are patterns of layer names that stay float.
+
+    `precision` are pairs of such a pattern and bits, see `exports.mixed_bits`.
+    """
 
     ranges: Literal["min_max", "percentile", "mse"] = "min_max"
     percentile: float = 99.99
     correct_bias: bool = False
     keep: tuple[str, ...] = ()
+    precision: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.ranges not in RANGES:
@@ -39,7 +43,8 @@ class Rounding:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Rounding:
         """What `as_dict` gave, read back."""
-        return cls(**{**values, "keep": tuple(values.get("keep", ()))})
+        precision = tuple((pattern, bits) for pattern, bits in values.get("precision", ()))
+        return cls(**{**values, "keep": tuple(values.get("keep", ())), "precision": precision})
 
     def range_of(self, values: np.ndarray) -> tuple[float, float]:
         """The range `(low, high)` for a sample of a tensor's values; it always holds 0, which must be exact."""

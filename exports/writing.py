@@ -41,8 +41,8 @@ from exports.writers.source import PIXEL, Source
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 SELFTEST_IMAGES = 2
-VERSIONS = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert", "tf2onnx", "onnx",
-            "onnxruntime", "numpy")
+VERSIONS = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert", "ai-edge-quantizer", "tf2onnx",
+            "onnx", "onnxruntime", "numpy")
 
 
 class ExportFailed(RuntimeError):

@@ -42,6 +42,19 @@ def going_on(
     return Recipe.of(recipe).as_dict()
 
 
+def recipe_of_row(registry: Registry, document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The recipe of one file that a trial wrote: from the same float model, with what it needs.
+
+    `document` names `run` and `step`, its `rows` have `name`, `title` and, where the file came about, `steps`.
+
+    Raises ValueError for a name without such a row.
+    """
+    rows = {row["name"]: row for row in document["rows"] if "steps" in row}
+    if name not in rows:
+        raise ValueError(f"{name!r} was not tried or failed; there are {', '.join(rows)}")
+    return going_on(registry, document["run"], document["step"], rows[name]["title"], rows[name]["steps"])
+
+
 def export_recipe(
     registry: Registry, run: str, formats: Sequence[str], *, measure: bool = True,
     settings: Mapping[str, Any] | None = None,

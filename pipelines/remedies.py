@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import pydantic
 
-from exports import Contract, Rounding, evaluate, localise, measure, paired_difference, write
+from exports import Rounding, localise, write
 from pipelines.data import Dataset
-from pipelines.further import copied_model, going_on, last_float_model
+from pipelines.further import copied_model, last_float_model
 from pipelines.jobs import alone_on_machine
+from pipelines.judge import File, Judge, Row
 from pipelines.method import Context
 from pipelines.methods import METHODS
 from pipelines.recipes import Recipe
@@ -29,10 +30,8 @@ from pipelines.settings import Settings, setting
 from pipelines.steps.export import calibration_images
 from pipelines.training.watch import QuietWatch
 
-Row = dict[str, Any]
 PLAIN_IMAGES = 200
 NOISE_IMAGES = 64
-ROUNDS = 8
 BASE = "none"
 WAIT_S = 600.0  # for a machine on which nothing else of ours computes
 
@@ -120,8 +119,8 @@ def try_remedies(registry: Registry, run: str, settings: RemedySettings) -> dict
             "run": run,
             "step": step.index + 1,
             "validation_images": len(bench.labels),
-            "float": bench.float_row,
-            "drop_points": 100 * (bench.float_row["top1"] - rows[0]["top1"]),
+            "float": bench.judge.float_row,
+            "drop_points": 100 * (bench.judge.float_row["top1"] - rows[0]["top1"]),
             "faults": bench.noise["faults"],
             "rows": rows,
         }
@@ -141,16 +140,12 @@ class _Bench:
         self.model: Any = None
         self.model_path = folder / "model.keras"
         self.equalised: dict[str, Path] = {}
-        self.float_row: Row = {}
         self.noise: dict[str, Any] = {"faults": [], "places": []}
 
     def rows(self) -> Iterator[Row]:
         plain = self._write(Remedy("float", "float32", format="tflite_float32"), self.model_path)
-        scored = evaluate(*plain, self.images, self.labels)
-        self.float_row = {"top1": scored.top1, "low": scored.interval[0], "high": scored.interval[1],
-                          "bytes": plain[0].stat().st_size}  # fmt: skip
-        self.right = scored.predictions == self.labels
-        base: tuple[Path, Contract] | None = None
+        self.judge = Judge(plain, self.images, self.labels, self.alone)
+        base: File | None = None
         wanted = self.settings.only
         for remedy in first_remedies(self.settings.calibration_images):
             if wanted and remedy.name not in (BASE, *wanted):
@@ -161,13 +156,13 @@ class _Bench:
                 yield {"name": remedy.name, "title": remedy.title, "error": str(error)}
                 continue
             base = base or file
-            yield self._judged(remedy, file, base)
+            yield self._row(remedy, file, base)
             if remedy.name == BASE:
                 images = self.images[:NOISE_IMAGES]
                 self.noise = localise(*plain, *file, images)
         assert base is not None
         for remedy in self._keeping():
-            yield self._judged(remedy, self._write(remedy, self.model_path), base)
+            yield self._row(remedy, self._write(remedy, self.model_path), base)
 
     def _keeping(self) -> list[Remedy]:
         """The costliest layers left float, as many as the settings say."""
@@ -198,7 +193,7 @@ class _Bench:
             self.equalised[key] = path
         return self.equalised[key]
 
-    def _write(self, remedy: Remedy, model: Path) -> tuple[Path, Contract]:
+    def _write(self, remedy: Remedy, model: Path) -> File:
         folder = self.folder / remedy.name
         written = write(
             model, remedy.format, folder, name=remedy.name, labels=self.data.classes, rounding=remedy.rounding,
@@ -206,21 +201,9 @@ class _Bench:
         )  # fmt: skip
         return written.path, written.contract
 
-    def _judged(self, remedy: Remedy, file: tuple[Path, Contract], base: tuple[Path, Contract]) -> Row:
-        scored = evaluate(*file, self.images, self.labels)
-        difference, low, high = paired_difference(self.right, scored.predictions == self.labels)
-        row: Row = {
-            "name": remedy.name, "title": remedy.title, "top1": scored.top1, "low": scored.interval[0],
-            "high": scored.interval[1], "against_float": difference,
-            "against_float_low": low, "against_float_high": high,
-            "bytes": file[0].stat().st_size, "steps": remedy.steps(), "kept": list(remedy.rounding.keep),
-        }  # fmt: skip
-        if file != base:
-            with self.alone():
-                timed = measure([base, file], rounds=ROUNDS).rows[1]
-            row |= {"ratio": timed.ratio, "ratio_low": timed.ratio_interval[0], "ratio_high": timed.ratio_interval[1],
-                    "stable": timed.stable}  # fmt: skip
-        return row
+    def _row(self, remedy: Remedy, file: File, base: File) -> Row:
+        row = {"name": remedy.name, "title": remedy.title, "steps": remedy.steps(), "kept": list(remedy.rounding.keep)}
+        return {**row, **self.judge.row(file, base)}
 
 
 def regained(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], whole: float) -> float | None:
@@ -229,9 +212,3 @@ def regained(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], whole: f
     return None if drop <= 0 or "top1" not in row else (row["top1"] - rows[0]["top1"]) / drop
 
 
-def remedy_recipe(registry: Registry, document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The recipe that takes a tried remedy: from the same float model, with what it needs. Raises: ValueError."""
-    rows = {row["name"]: row for row in document["rows"] if "steps" in row}
-    if name not in rows:
-        raise ValueError(f"remedy {name!r} was not tried or failed; there are {', '.join(rows)}")
-    return going_on(registry, document["run"], document["step"], rows[name]["title"], rows[name]["steps"])

@@ -14,6 +14,7 @@ from app.calibration_view import calibration_view
 from app.comparison import finished_runs
 from app.guard import guarded
 from app.noise_view import noise_view
+from app.precision_view import precision_view
 from app.progress import draw_error, draw_progress, follow
 from app.remedies_view import remedies_view
 from app.result import download, gate_table, int8_file, judged
@@ -26,7 +27,7 @@ from pipelines.recipes import Recipe
 from pipelines.runs import ArtifactRecord, EvaluationRecord, Run
 from pipelines.start import within_sight
 
-FOUND_ELSEWHERE = ("tflite_mixed",)  # it needs layers named, which is what the remedies are for
+FOUND_ELSEWHERE = ("tflite_mixed",)  # it needs layers named, as remedies and bits for every layer do
 INT8 = ("tflite_int8", "tflite_uint8")  # with ranges that a float twin can be held against
 
 
@@ -188,6 +189,7 @@ def show(run: Run) -> None:
     if any(step.model_sha256 and not step.report.get("int8_aware") for step in registry().steps(run.id)):
         calibration_view(run.id, f"export.calibration.{run.id}", partial(queue, run, ["tflite_int8"]))
         remedies_view(registry(), run.id, f"export.remedies.{run.id}", partial(start, run))
+        precision_view(registry(), run.id, f"export.precision.{run.id}", partial(start, run))
     on_the_command_line(
         line("export", run.id, *[word for name in picked or ["tflite_int8"] for word in ("--format", name)])
     )

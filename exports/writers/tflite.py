@@ -1,4 +1,4 @@
-"""The TFLite files: float32, float16, dynamic range, int8, uint8, int8 with float layers, int16 activations.
+"""The TFLite files: float32, float16, dynamic range, int8, uint8, int8 with layers of other bits, int16 activations.
 
 Source: TensorFlow's post-training quantisation guide; Jacob et al., arXiv:1712.05877, for the integer scheme.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exports.bias_correction import corrected
+from exports.mixed_bits import MixedBits
 from exports.ranges import with_ranges
 from exports.rounding import PLAIN
 from exports.tflite_file import layer_of, parse, tensor_name
@@ -66,6 +67,11 @@ def _convert_after_training(source: Source, format_id: str, edgetpu: bool) -> by
             else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
         ]
     converter._experimental_disable_per_channel_quantization_for_dense_layers = edgetpu
+    if format_id == "tflite_mixed" and source.rounding.precision:
+        plain = MixedBits(
+            _converter(source.raw_pixels()).convert(), source.calibration_batches(), source.rounding
+        )
+        return plain.file(plain.resolved(source.rounding.precision))
     if format_id not in ROUNDED or (source.rounding == PLAIN and format_id != "tflite_mixed"):
         return converter.convert()
     content = _rounded(converter, source, integer, edgetpu)

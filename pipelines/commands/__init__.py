@@ -18,6 +18,7 @@ from pipelines.commands.lint import COMMAND as LINT
 from pipelines.commands.localise import COMMAND as LOCALISE
 from pipelines.commands.measure import COMMAND as MEASURE
 from pipelines.commands.methods import COMMAND as METHODS
+from pipelines.commands.precision import COMMAND as PRECISION
 from pipelines.commands.remedies import COMMAND as REMEDIES
 from pipelines.commands.replay import COMMAND as REPLAY
 from pipelines.commands.robustness import COMMAND as ROBUSTNESS
@@ -33,7 +34,7 @@ COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         ZOO, COST, FIT, LINT, METHODS, DATA, IMPORT, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE,
-        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, CALIBRATE, LOCALISE, REMEDIES, SENSITIVITY,
-        ROBUSTNESS, DEMO, WORK, SUPERVISE,
+        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, CALIBRATE, LOCALISE, REMEDIES, PRECISION,
+        SENSITIVITY, ROBUSTNESS, DEMO, WORK, SUPERVISE,
     )
 }  # fmt: skip

@@ -19,6 +19,7 @@ PACKAGES = (
     "tf_keras",
     "tensorflow-model-optimization",
     "ai-edge-litert",
+    "ai-edge-quantizer",
     "tf2onnx",
     "onnx",
     "onnxruntime",

@@ -8,6 +8,7 @@ import numpy as np
 import pydantic
 
 from exports.formats import FORMATS, format_named
+from exports.mixed_bits import parse_precision
 from exports.rounding import Rounding
 from exports.statistics import wilson
 from pipelines.data import Dataset
@@ -46,19 +47,35 @@ class ExportSettings(Settings):
     keep_float: str = setting(
         "", help="With tflite_mixed: layers that stay float, names with * and ?, separated by commas: stem_*, logits"
     )
+    precision: str = setting(
+        "",
+        help="With tflite_mixed: bits of weights and activations by layer, names with * and ?: stage4_*: w4a8, "
+        "stem_*: w8a16, logits: float; all others are w8a8",
+    )
 
     @pydantic.model_validator(mode="after")
     def _mixed_says_what_stays(self) -> ExportSettings:
-        if ("tflite_mixed" in self.formats) != bool(self.kept):
+        given = [name for name, value in (("keep_float", self.kept), ("precision", self.bits)) if value]
+        if ("tflite_mixed" in self.formats) != bool(given):
             raise ValueError(
-                f"keep_float = {self.keep_float!r} and tflite_mixed belong together: name the layers that stay float"
+                f"tflite_mixed belongs together with keep_float = {self.keep_float!r} or precision = "
+                f"{self.precision!r}: name the layers that are not plain int8"
             )
+        if len(given) > 1:
+            raise ValueError("give either keep_float or precision; write layer: float in precision to keep one float")
+        if self.bits and self.correct_bias:
+            raise ValueError("correct_bias is not possible together with precision; leave one of them out")
         return self
 
     @property
     def kept(self) -> tuple[str, ...]:
         """The patterns of `keep_float`."""
         return tuple(part.strip() for part in self.keep_float.split(",") if part.strip())
+
+    @property
+    def bits(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of pattern and bits of `precision`. Raises: ValueError for a part that cannot be read."""
+        return parse_precision(self.precision)
 
     @property
     def even(self) -> bool:
@@ -68,7 +85,7 @@ class ExportSettings(Settings):
     @property
     def rounding(self) -> Rounding:
         """How int8 follows from those images."""
-        return Rounding(self.ranges, self.percentile, self.correct_bias, self.kept)
+        return Rounding(self.ranges, self.percentile, self.correct_bias, self.kept, self.bits)
 
     def seed(self, of_run: int) -> int:
         """The seed that draws the calibration images."""

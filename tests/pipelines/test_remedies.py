@@ -8,9 +8,10 @@ import pytest
 
 from exports import save_model
 from pipelines.__main__ import main
+from pipelines.further import recipe_of_row
 from pipelines.jobs import InlineExecutor
 from pipelines.recipes import Recipe
-from pipelines.remedies import RemedySettings, first_remedies, regained, remedy_recipe
+from pipelines.remedies import RemedySettings, first_remedies, regained
 from pipelines.runs import Home, Registry
 from pipelines.start import record
 from tests.pipelines.small import planted
@@ -49,9 +50,9 @@ def test_equalisation_regains_what_a_planted_scale_costs_and_can_be_taken(home, 
     assert rows["keep_2"]["bytes"] > rows["none"]["bytes"]
     assert rows["equalisation"]["ratio"] > 0
 
-    recipe = Recipe.of(remedy_recipe(Registry(home), document, "equalisation"))
+    recipe = Recipe.of(recipe_of_row(Registry(home), document, "equalisation"))
     assert [step.step for step in recipe.steps] == ["quantise", "export", "measure"]
-    mixed = Recipe.of(remedy_recipe(Registry(home), document, "keep_2"))
+    mixed = Recipe.of(recipe_of_row(Registry(home), document, "keep_2"))
     for plan, format_id in ((recipe, "tflite_int8"), (mixed, "tflite_mixed")):
         run = record(Registry(home), plan, queue=False).runs[0]
         assert InlineExecutor(home).submit(run) == "done", Registry(home).get(run).error
@@ -64,7 +65,7 @@ def test_what_cannot_be_tried_is_refused(home, monkeypatch, capsys) -> None:
     assert main(["remedies", "r00001", "--only", "prayer"]) == 2
     assert "prayer is no remedy; there are images, mse" in capsys.readouterr().err
     with pytest.raises(ValueError, match="was not tried or failed"):
-        remedy_recipe(Registry(home), {"run": "r00001", "step": 1, "rows": []}, "mse")
+        recipe_of_row(Registry(home), {"run": "r00001", "step": 1, "rows": []}, "mse")
 
 
 def test_every_remedy_is_a_recipe() -> None:

@@ -1,0 +1,47 @@
+"""Files of one model judged alike: top-1 on validation images beside the float file's, time beside a base file's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exports import Contract, evaluate, measure, paired_difference
+
+Row = dict[str, Any]
+File = tuple[Path, Contract]
+ROUNDS = 8
+
+
+class Judge:
+    """`plain` is the model's float file; `images` are uint8 `(n, height, width, channels)`, `labels` their classes.
+
+    `alone` waits until nothing else of ours computes, for the time that is taken in it.
+    """
+
+    def __init__(
+        self, plain: File, images: np.ndarray, labels: np.ndarray, alone: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self.images, self.labels, self.alone = images, labels, alone
+        scored = evaluate(*plain, images, labels)
+        self.right = scored.predictions == labels
+        self.float_row: Row = {"top1": scored.top1, "low": scored.interval[0], "high": scored.interval[1],
+                               "bytes": plain[0].stat().st_size}  # fmt: skip
+
+    def row(self, file: File, base: File) -> Row:
+        """Accuracy, its paired difference to the float file, bytes, and unless it is the base itself its time."""
+        scored = evaluate(*file, self.images, self.labels)
+        difference, low, high = paired_difference(self.right, scored.predictions == self.labels)
+        row: Row = {
+            "top1": scored.top1, "low": scored.interval[0], "high": scored.interval[1], "against_float": difference,
+            "against_float_low": low, "against_float_high": high, "bytes": file[0].stat().st_size,
+        }  # fmt: skip
+        if file != base:
+            with self.alone():
+                timed = measure([base, file], rounds=ROUNDS).rows[1]
+            row |= {"ratio": timed.ratio, "ratio_low": timed.ratio_interval[0], "ratio_high": timed.ratio_interval[1],
+                    "stable": timed.stable}  # fmt: skip
+        return row
