@@ -20,7 +20,7 @@ name: overhead
 data: {{source: digits, resolution: 16}}
 model: {{name: mobilenet_v1, width: 0.25}}
 steps:
-  - train: {{epochs: {EPOCHS}, batch: 32, shift: 0}}
+  - train: {{epochs: {EPOCHS}, batch: 32, shift: 0, optimizer: sgd, learning_rate: 0.1}}
   - export: {{formats: [tflite_int8], calibration_images: 100}}
   - measure: {{latency: false}}
 """
@@ -40,8 +40,9 @@ def bare(epochs: int = EPOCHS) -> None:
     train, validation, test = (data.splits[name] for name in ("train", "validation", "test"))
     model = zoo.build("mobilenet_v1", width=0.25, resolution=16, classes=10, channels=1)
     model.compile(
-        keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"]
-    )
+        keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"],
+    )  # fmt: skip
     pixels = {id(part): part.images.astype(np.float32) / 255.0 for part in (train, validation, test)}
     model.fit(
         pixels[id(train)], train.labels, batch_size=32, epochs=epochs, verbose=0,
