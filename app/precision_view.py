@@ -110,7 +110,7 @@ def noise_by_layer(layers: Sequence[Mapping[str, Any]], theme: Colours) -> go.Fi
                                "color": theme.series[at % len(theme.series)]},
             hovertemplate=f"%{{x}}, {bits}<br>%{{y:.2e}}<extra></extra>",
         )  # fmt: skip
-    figure.update_yaxes(type="log", exponentformat="power")
+    figure.update_yaxes(type="log", dtick=1, exponentformat="power")
     figure.update_xaxes(showticklabels=len(layers) <= 12, title_text="layers in the order of the network")
     return figure
 
