@@ -26,8 +26,7 @@ def precision_view(registry: Registry, run: str, key: str, adopt: Callable[[dict
     """Offers the search for the last float model of `run`; `adopt` queues the recipe of the bits that are chosen."""
 
     def draw(found: Answer) -> list[str]:
-        recipe = _draw(registry, found, key, adopt)
-        return [] if recipe is None else [submitting(Recipe.of(recipe).dump())]
+        return [submitting(Recipe.of(_draw(registry, found, key, adopt)).dump())]
 
     question = Question(
         "Bits for every layer",
@@ -45,7 +44,7 @@ def precision_view(registry: Registry, run: str, key: str, adopt: Callable[[dict
 
 def _draw(
     registry: Registry, found: Mapping[str, Any], key: str, adopt: Callable[[dict[str, Any]], None]
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     whole, rows, theme = found["float"], found["rows"], colours()
     tried = [row for row in rows if "top1" in row]
     st.markdown(

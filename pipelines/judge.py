@@ -45,3 +45,14 @@ class Judge:
             row |= {"ratio": timed.ratio, "ratio_low": timed.ratio_interval[0], "ratio_high": timed.ratio_interval[1],
                     "stable": timed.stable}  # fmt: skip
         return row
+
+
+def points_against_float(row: Row) -> str:
+    """A row's difference to the float file in percentage points, with its interval."""
+    points = (100 * row[name] for name in ("against_float", "against_float_low", "against_float_high"))
+    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*points)
+
+
+def time_ratio(row: Row) -> str:
+    """A row's time beside the base file's; 1 for the base itself."""
+    return "1" if "ratio" not in row else f"{row['ratio']:.2f}"

@@ -200,8 +200,9 @@ def search_precision(registry: Registry, run: str, settings: PrecisionSettings) 
             row: Row = {"name": f"share_{share:g}", "title": f"{share:.0%} of the {_word(settings.budget)} of int8",
                         "share": share, "limit": share * whole}  # fmt: skip
             try:
-                choose = partial(_agent, options, found["layers"], settings, origin.seed, row)
-                choose = choose if settings.search == "haq" else partial(cheapest, options)
+                choose = partial(cheapest, options)
+                if settings.search == "haq":
+                    choose = partial(_agent, options, found["layers"], settings, origin.seed, row)
                 taken, file = _within(choose, row["limit"], before, written, row["name"])
             except Unreachable as error:
                 least = error.least + (before or 0)

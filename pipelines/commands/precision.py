@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.commands.command import Command, table
 from pipelines.commands.settings_arguments import settings_arguments, settings_given
+from pipelines.judge import points_against_float, time_ratio
 from pipelines.precision import PrecisionSettings, search_precision
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
@@ -34,10 +35,9 @@ def show(document: dict[str, Any]) -> str:
             {
                 "file": row["title"],
                 "top1": f"{row['top1']:.4f}",
-                "against": f"{100 * row['against_float']:+.2f} "
-                f"[{100 * row['against_float_low']:+.2f}, {100 * row['against_float_high']:+.2f}]",
+                "against": points_against_float(row),
                 "bytes": f"{row['bytes']:,}",
-                "time": "1" if "ratio" not in row else f"{row['ratio']:.2f}",
+                "time": time_ratio(row),
                 "layers": ", ".join(f"{count} {bits}" for bits, count in Counter(row.get("bits", {}).values()).items()),
             }
         )
