@@ -33,7 +33,7 @@ def precision_view(registry: Registry, run: str, key: str, adopt: Callable[[dict
         ":material/tune:",
         "Measures what 4-bit weights would cost in each layer, and writes files of 90, 80 and 70 % of the int8 file's "
         "bytes with the least loss. A minute for a small network. 4-bit weights save bytes, not time. The command line "
-        "also takes 16-bit activations, float layers and budgets of bit operations.",
+        "also takes 16-bit activations, float layers and budgets of bit operations or milliseconds.",
         "Try bits",
         "Measuring layers, then writing files",
         ("precision", run),

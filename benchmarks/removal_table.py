@@ -10,23 +10,18 @@ method spends before its cut it has less for the fine-tuning. Nobody is called b
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import hashlib
-import json
-import shutil
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.cells import Cell, tell
+from benchmarks.fashion import IMAGES, few_images
 from exports.statistics import mean_interval
-from pipelines.commands.command import table
 
 FOLDER = Path("build/removal_table")
 SEEDS = (0, 1, 2)
-IMAGES = 12_000
 NETWORK: dict[str, Any] = {"name": "mobilenet_v1", "width": 0.25, "resolution": 16}
 DENSE_EPOCHS, MORE_EPOCHS, BEFORE_CUT = 10, 10, 5  # the dense network; all that comes after; of which before a cut
 REMOVE = {"remove": 0.5, "target": "macs", "multiple": 4, "least": 4, "epochs": MORE_EPOCHS, "compare_files": False}
@@ -57,13 +52,13 @@ def run(seeds: tuple[int, ...] = SEEDS, only: list[str] | None = None) -> dict[s
     for seed in seeds:
         for name in names():
             if only is None or name in only or name == "dense":
-                _cell(name, seed)
+                _value(name, seed)
     return summary(seeds)
 
 
 def summary(seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
     """The table of the cells that exist."""
-    cells = {(name, seed): _stored(name, seed) for name in names() for seed in seeds}
+    cells = {(name, seed): _cell(name, seed).stored() for name in names() for seed in seeds}
     rows = []
     for name in names():
         found = [cell for seed in seeds if (cell := cells[name, seed])]
@@ -110,24 +105,11 @@ def _mean(found: list[dict[str, Any]], key: str) -> str:
     return f"{100 * fmean(values):.2f}" if values else "–"
 
 
-def _cell(name: str, seed: int) -> dict[str, Any]:
-    stored = _stored(name, seed)
-    if stored is not None:
-        return stored
-    print(f"{name}, seed {seed} ...", file=sys.stderr, flush=True)
-    folder = _path(name, seed).with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
-    begun = time.time()
-    maker: Callable[[str, int, Path], dict[str, Any]] = (
+def _value(name: str, seed: int) -> dict[str, Any]:
+    make: Callable[[str, int, Path], dict[str, Any]] = (
         _dense if name == "dense" else _scratch if name in SCRATCH else _method
     )
-    found = maker(name, seed, folder)
-    found["minutes"] = (time.time() - begun) / 60  # of the last attempt, when it was stopped before
-    _path(name, seed).write_text(json.dumps(found, indent=1), "utf-8")
-    if name != "dense":
-        shutil.rmtree(folder)
-    print(f"  {found['top1']:.4f} in {found['minutes']:.1f} min", file=sys.stderr, flush=True)
-    return found
+    return _cell(name, seed).value(lambda folder: make(name, seed, folder), keep=name == "dense")
 
 
 def _dense(name: str, seed: int, folder: Path) -> dict[str, Any]:
@@ -198,8 +180,8 @@ def _scratch(name: str, seed: int, folder: Path) -> dict[str, Any]:
 def _dense_model(seed: int) -> Callable[[], Any]:
     from exports import load_model
 
-    _cell("dense", seed)
-    return lambda: load_model(_path("dense", seed).with_suffix("") / "model.keras")
+    _value("dense", seed)
+    return lambda: load_model(_cell("dense", seed).work / "model.keras")
 
 
 def _fitting(epochs: int) -> Any:
@@ -215,12 +197,7 @@ def _watch(folder: Path) -> Any:
 
 
 def _data() -> Any:
-    from pipelines.data import open_dataset
-
-    data = open_dataset("fashion_mnist", resolution=NETWORK["resolution"], cache=FOLDER / "images")
-    train = data.splits["train"]
-    few = dataclasses.replace(train, images=train.images[:IMAGES], labels=train.labels[:IMAGES], ids=train.ids[:IMAGES])
-    return dataclasses.replace(data, splits={**data.splits, "train": few})
+    return few_images(NETWORK["resolution"], FOLDER / "images")
 
 
 def _judge(model: Any, data: Any) -> float:
@@ -229,15 +206,9 @@ def _judge(model: Any, data: Any) -> float:
     return float(scorer(model)(data.splits["test"])[1])
 
 
-def _path(name: str, seed: int) -> Path:
+def _cell(name: str, seed: int) -> Cell:
     decided = [name, seed, IMAGES, NETWORK, DENSE_EPOCHS, MORE_EPOCHS, REMOVE, AUGMENTATION, OF_METHOD.get(name)]
-    key = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:10]
-    return FOLDER / f"{name}-{seed}-{key}.json"
-
-
-def _stored(name: str, seed: int) -> dict[str, Any] | None:
-    path = _path(name, seed)
-    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
+    return Cell(FOLDER, f"{name}-{seed}", decided)
 
 
 def main() -> int:
@@ -252,9 +223,7 @@ def main() -> int:
         parser.error(f"no row is called {', '.join(unknown)}; rows: {', '.join(names())}")
     seeds = tuple(asked.seeds)
     found = summary(seeds) if asked.show else run(seeds, asked.names or None)
-    (FOLDER / "table.json").write_text(json.dumps(found, indent=2), "utf-8")
-    print(found["what"])
-    print(table(found["rows"], {key: key for key in found["rows"][0]}) if found["rows"] else "nothing yet")
+    tell(found, FOLDER)
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from exports.calibrations import Trial, try_calibrations
 from exports.checks import LIMITS, Check, Limits
 from exports.contract import Contract, InputSpec, OutputSpec, contract_path, selftest_path
+from exports.edgetpu_explain import explain_edgetpu
 from exports.evaluate import ClassScore, Evaluation, evaluate, score
 from exports.formats import FORMATS, Format, format_named
 from exports.gate import GateReport, gate, opens
@@ -50,6 +51,7 @@ __all__ = [
     "Written",
     "contract_path",
     "evaluate",
+    "explain_edgetpu",
     "format_named",
     "gate",
     "import_model",

@@ -84,6 +84,12 @@ def _precisions(job: dict[str, Any], report: Report) -> None:
     precisions_here(job, report)
 
 
+def _edgetpu(job: dict[str, Any], report: Report) -> None:
+    from exports.edgetpu_explain import explain_here
+
+    explain_here(job, report)
+
+
 ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "write": _write,
     "examine": _examine,
@@ -93,6 +99,7 @@ ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "localise": _localise,
     "calibrations": _calibrations,
     "precisions": _precisions,
+    "edgetpu": _edgetpu,
 }
 
 

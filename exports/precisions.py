@@ -23,6 +23,7 @@ def try_precisions(
     choices: Sequence[str],
     *,
     rounding: Rounding = PLAIN,
+    keep: Path | None = None,
     timeout_s: float = TIMEOUT_S,
     memory_bytes: int = MEMORY_BYTES,
 ) -> dict[str, Any]:
@@ -30,7 +31,8 @@ def try_precisions(
 
     The noise is that of the logits on `images` when this layer alone has those bits and all others are float, as a
     share of the logits' own variance; the bytes are those by which the int8 file grows when this layer alone changes.
-    All images are uint8 `(n, height, width, channels)`; `calibration` sets the ranges.
+    All images are uint8 `(n, height, width, channels)`; `calibration` sets the ranges. With `keep` those files of int8
+    with one change stay in that folder, and `file` names each.
 
     Raises:
         ValueError: unknown bits, or the child could not do it; the message says why.
@@ -44,6 +46,7 @@ def try_precisions(
         job = {
             "action": "precisions", "model_path": str(Path(model_path).resolve()), "folder": str(folder),
             "choices": list(dict.fromkeys((INT8, *choices))), "rounding": rounding.as_dict(),
+            "keep": str(keep.resolve()) if keep is not None else None,
         }  # fmt: skip
         ended = run_isolated(job, timeout_s=timeout_s, memory_bytes=memory_bytes)
     found = {one["stage"]: one for one in ended.reports}
@@ -71,12 +74,17 @@ def precisions_here(job: dict[str, Any], report: Callable[..., None]) -> None:
         wanted = logits_of(mixed.plain, images)
         whole = mixed.file({})
         report("int8", int8_bytes=len(whole), int8_noise=noise_of(logits_of(whole, images), wanted))
-        for layer in mixed.layers:
+        for number, layer in enumerate(mixed.layers):
             able = [bits for bits in job["choices"] if bits in layer.bits]
             alone = {bits: mixed.file({layer.name: bits}, others=FLOAT) for bits in able if bits != FLOAT}
             noise = {bits: noise_of(logits_of(content, images), wanted) for bits, content in alone.items()}
-            grown = {bits: len(mixed.file({layer.name: bits})) - len(whole) for bits in able}
-            rows = {bits: {"noise": noise.get(bits, 0.0), "bytes": grown[bits]} for bits in able}
+            rows: dict[str, dict[str, Any]] = {}
+            for bits in able:
+                changed = whole if bits == INT8 else mixed.file({layer.name: bits})
+                rows[bits] = {"noise": noise.get(bits, 0.0), "bytes": len(changed) - len(whole)}
+                if job["keep"] and bits != INT8:
+                    rows[bits]["file"] = f"layer{number}_{bits}.tflite"
+                    (Path(job["keep"]) / rows[bits]["file"]).write_bytes(changed)
             report("layer", **{**layer.as_dict(), "bits": rows})
     except Exception as error:
         # Converter, rewriter and runtime fail in any way they like; their own words are the answer.

@@ -15,12 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from pipelines.precision import Option
+from pipelines.bit_budget import Option, Options, Unreachable
 
 HIDDEN = 300
 ACTOR_RATE, CRITIC_RATE = 1e-4, 1e-3
@@ -35,15 +34,19 @@ WEIGHTS_START = 3e-3  # range of the last layers' first weights, as in Lillicrap
 
 @dataclass(frozen=True)
 class Search:
-    """The best choice found, and the reward in decibels of each episode; `control` is the best of as many at random."""
+    """The best choice found, and the reward in decibels of each episode; `control` is the best of as many at random.
+
+    `most_spent` is the largest cost of any episode's choice.
+    """
 
     taken: dict[str, Option]
     rewards: tuple[float, ...]
     control: float
+    most_spent: float
 
 
 def search(
-    options: Mapping[str, Sequence[Option]],
+    options: Options,
     facts: Sequence[Mapping[str, Any]],
     limit: float,
     *,
@@ -56,19 +59,18 @@ def search(
 
     Raises: Unreachable when even the cheapest options cost more.
     """
-    from pipelines.precision import Unreachable
-
     ladders = [sorted(able, key=lambda one: (one.cost, -one.noise)) for able in options.values()]
     least = sum(ladder[0].cost for ladder in ladders)
     if least > limit:
         raise Unreachable(least)
     agent = _Agent(_features(facts), [len(ladder) for ladder in ladders], seed)
-    best, rewards = -np.inf, []
+    best, rewards, most = -np.inf, [], 0.0
     chosen: list[int] = []
     for episode in range(episodes):
         actions = agent.walk(episode)
         asked = [_rung(action, len(ladder)) for action, ladder in zip(actions, ladders, strict=True)]
         picked = walled(ladders, asked, limit)
+        most = max(most, sum(ladder[at].cost for ladder, at in zip(ladders, picked, strict=True)))
         reward = _reward(ladders, picked)
         agent.learn(picked, reward, episode)
         rewards.append(reward)
@@ -76,10 +78,10 @@ def search(
             best, chosen = reward, picked
     control = random_control(options, limit, episodes=episodes, seed=seed)
     taken = {layer: ladder[at] for layer, ladder, at in zip(options, ladders, chosen, strict=True)}
-    return Search(taken, tuple(rewards), control)
+    return Search(taken, tuple(rewards), control, most)
 
 
-def random_control(options: Mapping[str, Sequence[Option]], limit: float, *, episodes: int, seed: int) -> float:
+def random_control(options: Options, limit: float, *, episodes: int, seed: int) -> float:
     """The best reward of as many choices at random, sent through the same wall."""
     draw = np.random.default_rng([seed, 1])
     ladders = [sorted(able, key=lambda one: (one.cost, -one.noise)) for able in options.values()]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from exports import Contract, evaluate, measure, paired_difference
+from exports import Contract, LatencyRow, evaluate, measure, paired_difference
 
 Row = dict[str, Any]
 File = tuple[Path, Contract]
@@ -40,11 +40,15 @@ class Judge:
             "against_float_low": low, "against_float_high": high, "bytes": file[0].stat().st_size,
         }  # fmt: skip
         if file != base:
-            with self.alone():
-                timed = measure([base, file], rounds=ROUNDS).rows[1]
+            timed = self.ratio(file, base)
             row |= {"ratio": timed.ratio, "ratio_low": timed.ratio_interval[0], "ratio_high": timed.ratio_interval[1],
                     "stable": timed.stable}  # fmt: skip
         return row
+
+    def ratio(self, file: File, base: File) -> LatencyRow:
+        """The file's time beside the base's, both in turn."""
+        with self.alone():
+            return measure([base, file], rounds=ROUNDS).rows[1]
 
 
 def points_against_float(row: Row) -> str:

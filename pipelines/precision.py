@@ -3,8 +3,6 @@
 Noise of single layers adds up (`exports.precisions`), so a choice for all of them is judged by a sum; the file it gives
 is then written and measured like any other. Accuracies are those on validation images, ranges come from training
 images; test images are left to `measure`.
-
-Source: greedy lowering by least loss for what is saved, the usual baseline of HAQ (Wang et al., arXiv:1811.08886).
 """
 
 from __future__ import annotations
@@ -14,18 +12,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pydantic
 
-from exports import Rounding, try_precisions, write
+from exports import Rounding, measure, try_precisions, write
+from exports.latency import RESOLUTION
 from exports.mixed_bits import BITS, INT8
+from pipelines import haq
+from pipelines.bit_budget import Currency, Option, Options, Unreachable, bit_operations, cheapest, options_of
 from pipelines.further import copied_model, going_on, last_float_model
 from pipelines.jobs import alone_on_machine
-from pipelines.judge import File, Judge, Row
+from pipelines.judge import ROUNDS, File, Judge, Row
 from pipelines.recipes import Recipe
 from pipelines.runs import Registry
 from pipelines.settings import Settings, setting
@@ -39,8 +39,10 @@ BASE = "int8"
 class PrecisionSettings(Settings):
     """Which bits layers may have, what is paid with, and how much of it there is."""
 
-    budget: Literal["bytes", "bit_operations"] = setting(
-        "bytes", help="bytes of the file, or multiply-adds times bits of weights times bits of activations"
+    budget: Currency = setting(
+        "bytes",
+        help="bytes of the file, bit_operations (multiply-adds times bits of weights times bits of activations), or "
+        "milliseconds on this machine, for which every layer's choices are timed",
     )
     shares: tuple[float, ...] = setting(
         (0.9, 0.8, 0.7), min_length=1, unit="of plain int8", help="A file is made for each; above 1 buys accuracy"
@@ -77,93 +79,6 @@ class PrecisionSettings(Settings):
         return tuple(sorted(set(value), reverse=True))
 
 
-@dataclass(frozen=True)
-class Option:
-    """Bits that a layer can have: what they cost and the noise they bring."""
-
-    bits: str
-    cost: float
-    noise: float
-
-
-Options = Mapping[str, Sequence[Option]]
-
-
-class Unreachable(ValueError):
-    """A limit below the sum of the cheapest options, which is `least`."""
-
-    def __init__(self, least: float) -> None:
-        super().__init__(f"even the cheapest bits of all layers cost {least:,.0f}")
-        self.least = least
-
-
-def cheapest(options: Options, limit: float) -> dict[str, Option]:
-    """An option for every layer with little noise in sum, and a sum of costs of at most `limit`.
-
-    From the least noise on, the step with the least noise for what it saves is taken until the limit is kept; then
-    single changes and changes in pairs are made while they lessen the noise.
-
-    Raises: Unreachable when even the cheapest options cost more.
-    """
-    least = sum(min(one.cost for one in able) for able in options.values())
-    if least > limit:
-        raise Unreachable(least)
-    taken = {layer: min(able, key=lambda one: (one.noise, one.cost)) for layer, able in options.items()}
-    cost = sum(one.cost for one in taken.values())
-    while cost > limit:
-        steps = [(layer, one) for layer, able in options.items() for one in able if one.cost < taken[layer].cost]
-        layer, one = min(steps, key=lambda step: _price(taken[step[0]], step[1]))
-        cost += one.cost - taken[layer].cost
-        taken[layer] = one
-    while better := _better(options, taken, limit - cost):
-        cost += sum(one.cost - taken[layer].cost for layer, one in better.items())
-        taken |= better
-    return taken
-
-
-def _price(old: Option, new: Option) -> float:
-    """Noise that comes for a unit of cost that goes; what lessens both comes first."""
-    return (new.noise - old.noise) / (old.cost - new.cost)
-
-
-def _better(options: Options, taken: Mapping[str, Option], spare: float) -> dict[str, Option]:
-    """The change of one layer or of two that lessens the noise most and fits; empty when there is none."""
-    changes = [
-        (layer, one, one.noise - taken[layer].noise, one.cost - taken[layer].cost)
-        for layer, able in options.items()
-        for one in able
-        if one is not taken[layer]
-    ]
-    best: dict[str, Option] = {}
-    gain = -1e-12
-    for layer, one, noise, cost in changes:
-        if noise < gain and cost <= spare:
-            best, gain = {layer: one}, noise
-    for first, second in combinations(changes, 2):
-        if first[0] != second[0] and first[2] + second[2] < gain and first[3] + second[3] <= spare:
-            best, gain = {first[0]: first[1], second[0]: second[1]}, first[2] + second[2]
-    return best
-
-
-def options_of(layers: Sequence[Mapping[str, Any]], settings: PrecisionSettings) -> dict[str, list[Option]]:
-    """Per layer what the settings allow and its operator can have; plain int8 where that is nothing.
-
-    In bytes a cost is the growth of the int8 file, in bit operations the whole of the layer's.
-    """
-    found = {}
-    for layer in layers:
-        able = [bits for bits in layer["bits"] if bits in settings.choices] or [INT8]
-        found[layer["name"]] = [
-            Option(bits, _cost(layer, bits, settings.budget), layer["bits"][bits]["noise"]) for bits in able
-        ]
-    return found
-
-
-def _cost(layer: Mapping[str, Any], bits: str, budget: str) -> float:
-    weights, activations = BITS[bits]
-    return float(layer["bits"][bits]["bytes"] if budget == "bytes" else layer["macs"] * weights * activations)
-
-
 def search_precision(registry: Registry, run: str, settings: PrecisionSettings) -> dict[str, Any]:
     """Files of the last float model of `run`, one for each share of the budget, beside float and plain int8.
 
@@ -188,25 +103,29 @@ def search_precision(registry: Registry, run: str, settings: PrecisionSettings) 
 
         plain = written("float", "tflite_float32")
         judge = Judge(plain, images, labels, partial(alone_on_machine, registry.home, timeout_s=WAIT_S))
+        timed = settings.budget == "milliseconds"
         found = try_precisions(model, calibration, images[: settings.noise_images], settings.choices,
-                               rounding=Rounding(settings.ranges))  # fmt: skip
+                               rounding=Rounding(settings.ranges), keep=Path(folder) if timed else None)  # fmt: skip
         everywhere = [(layer["name"], INT8) for layer in found["layers"]]
         base = written(BASE, "tflite_mixed", everywhere)
+        if timed:
+            with judge.alone():
+                found["int8_milliseconds"] = _time_layers(found["layers"], base, Path(folder))
         rows: list[Row] = [{"name": BASE, "title": "int8 in every layer", "share": 1.0, **judge.row(base, base)}]
-        whole = _whole(found, settings.budget)
-        before = found["int8_bytes"] if settings.budget == "bytes" else None
-        options = options_of(found["layers"], settings)
+        purse = _purse(found, settings.budget, base, judge)
+        options = options_of(found["layers"], settings.choices, settings.budget)
         for share in settings.shares:
             row: Row = {"name": f"share_{share:g}", "title": f"{share:.0%} of the {_word(settings.budget)} of int8",
-                        "share": share, "limit": share * whole}  # fmt: skip
+                        "share": share, "limit": share * purse.whole}  # fmt: skip
             try:
                 choose = partial(cheapest, options)
                 if settings.search == "haq":
                     choose = partial(_agent, options, found["layers"], settings, origin.seed, row)
-                taken, file = _within(choose, row["limit"], before, written, row["name"])
+                taken, file = _within(choose, row["limit"], purse, written, row["name"])
             except Unreachable as error:
-                least = error.least + (before or 0)
-                rows.append({**row, "error": f"the least that can be reached is {least / whole:.0%} ({least:,.0f})"})
+                least = error.least + purse.fixed
+                amount = f"{least:.3f}" if timed else f"{least:,.0f}"
+                rows.append({**row, "error": f"the least that can be reached is {least / purse.whole:.0%} ({amount})"})
                 continue
             bits = {layer: one.bits for layer, one in taken.items()}
             rows.append(
@@ -229,54 +148,74 @@ def search_precision(registry: Registry, run: str, settings: PrecisionSettings) 
     }
 
 
-def _within(
-    choose: Callable[[float], dict[str, Option]], limit: float, int8_bytes: int | None, written: Any, name: str
-) -> tuple[dict[str, Option], File]:
-    """A choice whose file keeps the limit: conversions at borders make a file a little larger than its parts say.
+@dataclass(frozen=True)
+class _Purse:
+    """`whole` is what plain int8 costs, `fixed` what of it the options leave out, `spent` what a written file costs.
 
-    Without `int8_bytes` the limit is not one of bytes, and the parts are exact.
+    Without `spent` the sum of the options is exact; a file may cost the share `slack` more than its limit.
     """
-    if int8_bytes is None:
-        taken = choose(limit)
-        return taken, written(name, "tflite_mixed", _pairs(taken))
-    aim = limit - int8_bytes
+
+    whole: float
+    fixed: float = 0.0
+    spent: Callable[[File], float] | None = None
+    slack: float = 0.0
+
+
+def _purse(found: Mapping[str, Any], budget: Currency, base: File, judge: Judge) -> _Purse:
+    if budget == "bytes":
+        return _Purse(found["int8_bytes"], found["int8_bytes"], lambda file: float(file[0].stat().st_size))
+    if budget == "milliseconds":
+        whole = found["int8_milliseconds"]
+        return _Purse(whole, whole, lambda file: whole * judge.ratio(file, base).ratio, RESOLUTION)
+    return _Purse(bit_operations(found["layers"], {layer["name"]: INT8 for layer in found["layers"]}))
+
+
+def _time_layers(layers: Sequence[dict[str, Any]], base: File, folder: Path) -> float:
+    """Notes by how many milliseconds the int8 file `base` slows when one layer alone has other bits; gives its own.
+
+    A difference that the rounds do not bear out is none: noise must not look like a gain.
+    """
+    times = []
+    for layer in layers:
+        others = {bits: row for bits, row in layer["bits"].items() if bits != INT8}
+        files = [base, *((folder / row.pop("file"), base[1]) for row in others.values())]
+        first, *changed = measure(files, rounds=ROUNDS).rows
+        times.append(first.median_ms)
+        layer["bits"][INT8]["milliseconds"] = 0.0
+        for row, timed in zip(others.values(), changed, strict=True):
+            told = timed.verdict != "not distinguishable"
+            row["milliseconds"] = (timed.ratio - 1) * first.median_ms if told else 0.0
+    return float(np.median(times))
+
+
+def _within(
+    choose: Callable[[float], dict[str, Option]], limit: float, purse: _Purse, written: Any, name: str
+) -> tuple[dict[str, Option], File]:
+    """A choice whose file keeps the limit: conversions at borders make a file cost a little more than its parts say."""
+    aim = limit - purse.fixed
     for _ in range(ATTEMPTS):
         taken = choose(aim)
-        file = written(name, "tflite_mixed", _pairs(taken))
-        over = file[0].stat().st_size - limit
-        if over <= 0:
+        file = written(name, "tflite_mixed", [(layer, one.bits) for layer, one in taken.items()])
+        over = 0.0 if purse.spent is None else purse.spent(file) - limit
+        if over <= purse.slack * limit:
             return taken, file
         aim -= over
-    raise Unreachable(limit + over - int8_bytes)
+    raise Unreachable(limit + over - purse.fixed)
 
 
 def _agent(
-    options: Options, layers: Sequence[Mapping[str, Any]], settings: PrecisionSettings, seed: int, row: Row,
+    options: Options,
+    layers: Sequence[Mapping[str, Any]],
+    settings: PrecisionSettings,
+    seed: int,
+    row: Row,
     limit: float,
 ) -> dict[str, Option]:
     """The agent's choice; `row` learns how its episodes went, and what chance and the greedy choice came to."""
-    from pipelines import haq
-
     found = haq.search(options, layers, limit, episodes=settings.episodes, seed=seed)
     greedy = haq.decibels(sum(one.noise for one in cheapest(options, limit).values()))
     row["search"] = {"rewards": list(found.rewards), "random": found.control, "greedy": greedy}
     return found.taken
-
-
-def _pairs(taken: Mapping[str, Option]) -> list[tuple[str, str]]:
-    return [(layer, one.bits) for layer, one in taken.items()]
-
-
-def _whole(found: Mapping[str, Any], budget: str) -> float:
-    """What plain int8 costs."""
-    if budget == "bytes":
-        return float(found["int8_bytes"])
-    return bit_operations(found["layers"], {layer["name"]: INT8 for layer in found["layers"]})
-
-
-def bit_operations(layers: Sequence[Mapping[str, Any]], bits: Mapping[str, str]) -> float:
-    """Multiply-adds times bits of weights times bits of activations, over the layers with weights (HAQ's BOPs)."""
-    return float(sum(layer["macs"] * BITS[bits[layer["name"]]][0] * BITS[bits[layer["name"]]][1] for layer in layers))
 
 
 def _word(budget: str) -> str:

@@ -14,6 +14,7 @@ from pipelines.commands.evaluate import COMMAND as EVALUATE
 from pipelines.commands.export import COMMAND as EXPORT
 from pipelines.commands.fit import COMMAND as FIT
 from pipelines.commands.import_model import COMMAND as IMPORT
+from pipelines.commands.inspect import COMMAND as INSPECT
 from pipelines.commands.lint import COMMAND as LINT
 from pipelines.commands.localise import COMMAND as LOCALISE
 from pipelines.commands.measure import COMMAND as MEASURE
@@ -34,7 +35,7 @@ COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         ZOO, COST, FIT, LINT, METHODS, DATA, IMPORT, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE,
-        RENAME, DELETE, RESTORE, EXPORT, EVALUATE, MEASURE, COMPARE, CALIBRATE, LOCALISE, REMEDIES, PRECISION,
+        RENAME, DELETE, RESTORE, EXPORT, INSPECT, EVALUATE, MEASURE, COMPARE, CALIBRATE, LOCALISE, REMEDIES, PRECISION,
         SENSITIVITY, ROBUSTNESS, DEMO, WORK, SUPERVISE,
     )
 }  # fmt: skip

@@ -14,9 +14,9 @@ from exports.calibrations import logits_of
 from exports.int8_noise import noise_of
 from exports.mixed_bits import BITS, INT8
 from pipelines.__main__ import main
+from pipelines.bit_budget import Option, Unreachable, bit_operations, cheapest, options_of
 from pipelines.further import copied_model, last_float_model, recipe_of_row
 from pipelines.jobs import InlineExecutor
-from pipelines.precision import Option, PrecisionSettings, Unreachable, bit_operations, cheapest, options_of
 from pipelines.recipes import Recipe
 from pipelines.runs import Home, Registry
 from pipelines.start import record
@@ -80,8 +80,7 @@ def test_real_layers_are_chosen_within_one_percent_of_the_best_of_all_choices(ho
     found = try_precisions(model, train.images[:100], validation.images[:64], tuple(BITS))
     assert len(found["layers"]) == 4
     for budget, shares in (("bytes", (1.2, 1.0, 0.9)), ("bit_operations", (1.5, 1.0, 0.6))):
-        wanted = PrecisionSettings(budget=budget, choices=tuple(BITS))
-        options = options_of(found["layers"], wanted)
+        options = options_of(found["layers"], tuple(BITS), budget)
         whole = bit_operations(found["layers"], {one["name"]: INT8 for one in found["layers"]})
         for share in shares:
             limit = share * whole if budget == "bit_operations" else (share - 1) * found["int8_bytes"]
@@ -137,6 +136,22 @@ def test_bit_operations_are_a_budget_of_their_own(home, monkeypatch, capsys) -> 
     shown = capsys.readouterr().out
     assert "70% of the bit operations of int8" in shown
     assert "w4a8" in shown
+
+
+def test_milliseconds_are_a_budget_for_which_every_layer_is_timed(home, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("LITESMITH_HOME", str(home.folder))
+    asked = ("--budget", "milliseconds", "--shares", "16", "0.1", "--choices", "w8a8", "w8a16")
+    assert main(["precision", "r00001", *asked, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    for layer in document["layers"]:
+        assert layer["bits"]["w8a8"]["milliseconds"] == 0
+        assert isinstance(layer["bits"]["w8a16"]["milliseconds"], float)
+        assert "file" not in layer["bits"]["w8a16"]
+    rows = {row["name"]: row for row in document["rows"]}
+    assert rows["share_16"]["noise"] == pytest.approx(
+        sum(min(one["noise"] for one in layer["bits"].values()) for layer in document["layers"])
+    )
+    assert "the least that can be reached is" in rows["share_0.1"]["error"]
 
 
 @pytest.mark.parametrize(
