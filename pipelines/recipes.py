@@ -118,6 +118,17 @@ class ModelSettings(Settings):
         "prune, factorise and quantise change every layer all the same",
     )
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _options_apart(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            family = zoo.ARCHITECTURES.get(str(values.get("name")))
+            own = [option.name for option in family.options] if family else []
+            if astray := {key: value for key, value in values.items() if key in own and key not in cls.model_fields}:
+                given = ", ".join(f"{key}: {value}" for key, value in astray.items())
+                raise ValueError(f"what belongs to {values['name']} alone stands below options: {{{given}}}")
+        return values
+
     @pydantic.field_validator("name")
     @classmethod
     def _known(cls, value: str) -> str:

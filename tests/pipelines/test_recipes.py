@@ -49,6 +49,7 @@ def test_any_recipe_survives_yaml(epochs, width, resolution, sparsity, seed, fli
     ("change", "message"),
     [
         (("width: 0.5", "width: 0.5, options: {affine: true}"), "unknown option of mobilenet_v2 'affine'"),
+        (("width: 0.5", "dropout: 0.5"), "mobilenet_v2 alone stands below options: {dropout: 0.5}"),
         (("width: 0.5", "options: {width: 0.5}"), "unknown option of mobilenet_v2 'width'"),
         (("width: 0.5", "width: 0"), r"model\.width = 0: .*greater than 0"),
         (("resolution: 16", "resolution: 31.5"), r"data\.resolution = 31\.5: .*whole number of pixels"),
