@@ -16,6 +16,8 @@ from exports.int8_faults import Calibration
 from exports.keras_import import Imported, import_model
 from exports.latency import LatencyReport, LatencyRow, machine, measure
 from exports.localise import localise
+from exports.mcu_boards import BOARDS
+from exports.mcu_fit import fit_mcu
 from exports.model_file import is_int8_aware, load_model, save_model
 from exports.precisions import try_precisions
 from exports.rounding import Rounding
@@ -25,6 +27,7 @@ from exports.tflite_file import WeightFacts, weight_facts
 from exports.writing import Artifact, ExportFailed, Failure, Written, write, write_many
 
 __all__ = [
+    "BOARDS",
     "FORMATS",
     "KERNELS",
     "LIMITS",
@@ -52,6 +55,7 @@ __all__ = [
     "contract_path",
     "evaluate",
     "explain_edgetpu",
+    "fit_mcu",
     "format_named",
     "gate",
     "import_model",

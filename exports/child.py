@@ -90,6 +90,12 @@ def _edgetpu(job: dict[str, Any], report: Report) -> None:
     explain_here(job, report)
 
 
+def _mcu(job: dict[str, Any], report: Report) -> None:
+    from exports.mcu_fit import fit_here
+
+    fit_here(job, report)
+
+
 ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "write": _write,
     "examine": _examine,
@@ -100,6 +106,7 @@ ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "calibrations": _calibrations,
     "precisions": _precisions,
     "edgetpu": _edgetpu,
+    "mcu": _mcu,
 }
 
 

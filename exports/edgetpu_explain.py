@@ -19,7 +19,7 @@ import numpy as np
 
 from exports.edgetpu_rules import CPU, EDGETPU, EIGHT_BIT, FIRST_TOO_NEW, UNCERTAIN, Ruling, Seen, Tensor, ruling
 from exports.isolated import run_isolated
-from exports.tflite_file import EDGETPU_OPERATOR, Flatbuffer, layer_of, parse, read_facts, tensor_name
+from exports.tflite_file import EDGETPU_OPERATOR, Flatbuffer, layers_of, parse, read_facts
 
 TIMEOUT_S = 60.0
 NEWEST_RUNTIME = (2, 5)  # of the operators that the compiler knows
@@ -93,7 +93,7 @@ def explained(data: bytes) -> Explanation:
     file = parse(data)
     main = file.model.subgraphs[0]
     seen = [_seen(file, operator) for operator in main.operators]
-    layers = _layers(main)
+    layers = layers_of(file)
     if any(one.kind == EDGETPU_OPERATOR for one in seen):
         return _compiled(file, seen, layers)
     rulings = [ruling(one) for one in seen]
@@ -204,15 +204,6 @@ def _tensor(file: Flatbuffer, index: int) -> Tensor:
         shape, dtype, constant, 0 if scales is None else len(scales),
         signature is None or not any(int(side) < 0 for side in signature), values,
     )  # fmt: skip
-
-
-def _layers(main: Any) -> list[str]:
-    last = {int(index) for index in main.outputs}
-    names = [tensor_name(main.tensors[int(one.outputs[0])]) for one in main.operators]
-    return [
-        "logits" if int(one.outputs[0]) in last else layer_of(name) or name
-        for one, name in zip(main.operators, names, strict=True)
-    ]
 
 
 def _sources(main: Any) -> list[list[int]]:

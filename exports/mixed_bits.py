@@ -22,7 +22,7 @@ import numpy as np
 
 from exports.ranges import SAMPLE, some_of
 from exports.rounding import Rounding
-from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, layer_of, parse, tensor_name
+from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, layers_of, parse, tensor_name
 from exports.tflite_rounding import open_whole
 
 FLOAT = "float"
@@ -139,14 +139,13 @@ class MixedBits:
 
     def _layers(self) -> list[BitLayer]:
         main = self._file.model.subgraphs[0]
-        last = {int(index) for index in main.outputs}
         found: dict[str, BitLayer] = {}
-        for number, one in enumerate(main.operators):
+        for number, (one, layer_name) in enumerate(zip(main.operators, layers_of(self._file), strict=True)):
             kind, _ = self._file.operator(one)
             if kind not in KERNEL_CHANNELS or len(one.inputs) < 2 or self._stored(int(one.inputs[1])) is None:
                 continue
             output = int(one.outputs[0])
-            name = "logits" if output in last else layer_of(tensor_name(main.tensors[output])) or f"operator_{number}"
+            name = layer_name or f"operator_{number}"
             kernel = [int(side) for side in main.tensors[int(one.inputs[1])].shape]
             weights = prod(kernel)
             places = prod(int(side) for side in main.tensors[output].shape[:-1])

@@ -112,6 +112,17 @@ def layer_of(name: str) -> str:
     return last[-2].removeprefix("quant_") if len(last) > 1 else ""
 
 
+def layers_of(file: Flatbuffer) -> list[str]:
+    """The layer of each operator, by what it puts out: `logits` for the last, the tensor's name where none is told."""
+    main = file.model.subgraphs[0]
+    last = {int(index) for index in main.outputs}
+    names = [tensor_name(main.tensors[int(one.outputs[0])]) for one in main.operators]
+    return [
+        "logits" if int(one.outputs[0]) in last else layer_of(name) or name
+        for one, name in zip(main.operators, names, strict=True)
+    ]
+
+
 def pack(file: Flatbuffer) -> bytes:
     """The bytes of a file whose tables were read with `parse` and may have been changed since."""
     import flatbuffers

@@ -14,7 +14,7 @@ from exports.bias_correction import corrected
 from exports.mixed_bits import MixedBits
 from exports.ranges import with_ranges
 from exports.rounding import PLAIN
-from exports.tflite_file import layer_of, parse, tensor_name
+from exports.tflite_file import layers_of, parse, tensor_name
 from exports.writers.source import Source
 
 if TYPE_CHECKING:
@@ -106,11 +106,7 @@ def kept_nodes(calibrated: bytes, patterns: Sequence[str]) -> set[str]:
     file = parse(calibrated)
     main = file.model.subgraphs[0]
     names = [tensor_name(main.tensors[int(one.outputs[0])]) for one in main.operators]
-    last = {int(index) for index in main.outputs}
-    layers = {
-        name: "logits" if int(one.outputs[0]) in last else layer_of(name)
-        for name, one in zip(names, main.operators, strict=True)
-    }
+    layers = dict(zip(names, layers_of(file), strict=True))
     for pattern in patterns:
         if not any(fnmatch(layer, pattern) for layer in layers.values()):
             shown = ", ".join(list(dict.fromkeys(layers.values()))[:5])

@@ -43,6 +43,29 @@ def test_a_float_file_says_what_helps(files, capsys) -> None:
     assert "write the file as format edgetpu" in shown
 
 
+def test_boards_are_told_with_what_is_missing(files, capsys) -> None:
+    assert main(["inspect", str(files["edgetpu"]), "--target", "mcu", "--board", "pico", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (board,) = document["boards"]
+    assert (board["name"], board["fits"]) == ("pico", True)
+    assert main(["inspect", str(files["edgetpu"]), "--target", "mcu"]) == 0
+    shown = capsys.readouterr().out
+    assert "an arena of at least" in shown
+    assert "Arduino Nano 33 BLE Sense" in shown
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("--board", "pico"), "--board pico goes with --target mcu"),
+        (("--target", "mcu", "--board", "pica"), "board 'pica' is not known; nearest: pico"),
+    ],
+)
+def test_boards_that_cannot_be_are_refused(files, capsys, asked, message) -> None:
+    assert main(["inspect", str(files["edgetpu"]), *asked]) == 2
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [("gone.tflite", "there is no file"), ("a99999", "neither a file nor an artifact"), ("text", "cannot be read")],

@@ -1,0 +1,89 @@
+"""Whether a .tflite file fits a microcontroller board: memory from the file alone, before anything is flashed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from exports.isolated import run_isolated
+from exports.mcu_arena import arena_of
+from exports.mcu_boards import BOARDS, Board
+from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, layers_of, parse, read_facts, refused_operators
+
+TIMEOUT_S = 60.0
+KB = 1024
+
+
+def fit_mcu(path: Path | str, boards: Sequence[Board] = tuple(BOARDS.values())) -> dict[str, Any]:
+    """What the file at `path` needs, and for each of `boards` whether it fits; the file is read in a child process.
+
+    Bytes: `flash_bytes` for the model itself, `arena_bytes` at least, of these `activation_bytes` as planned and
+    `live_bytes` in use at the operator `busiest`. `operators` names the calls that register them. `refusals` say why
+    the runtime would not take the file on any board.
+
+    Raises: ValueError when it is not a TFLite file that can be read.
+    """
+    ended = run_isolated({"action": "mcu", "path": str(Path(path).resolve())}, timeout_s=TIMEOUT_S)
+    last = ended.reports[-1] if ended.reports else {}
+    if last.get("stage") != "read":
+        raise ValueError(f"{Path(path).name} cannot be read: {last.get('cause') or ended.cause}")
+    found = {key: value for key, value in last.items() if key != "stage"}
+    return {**found, "boards": [_fitted(board, found) for board in boards]}
+
+
+def _fitted(board: Board, found: dict[str, Any]) -> dict[str, Any]:
+    missing = {
+        f"missing_{name}_kb": max(0, -(-found[key] // KB) - size)
+        for name, key, size in (("flash", "flash_bytes", board.flash), ("ram", "arena_bytes", board.ram))
+    }
+    return {**asdict(board), **missing, "fits": not any(missing.values()) and not found["refusals"]}
+
+
+def fit_here(job: dict[str, Any], report: Callable[..., None]) -> None:
+    """The child's part."""
+    try:
+        found = needs(Path(job["path"]).read_bytes())
+    except Exception as error:
+        # A damaged flatbuffer fails anywhere and in any way.
+        report("failed", cause=f"{type(error).__name__}: {error}"[:800])
+        return
+    report("read", **found)
+
+
+def needs(data: bytes) -> dict[str, Any]:
+    """What the flatbuffer `data` needs, without boards."""
+    file, arena = parse(data), arena_of(data)
+    operator = file.model.subgraphs[0].operators[arena.busiest]
+    kind, _ = file.operator(operator)
+    return {
+        "flash_bytes": len(data),
+        "arena_bytes": arena.total,
+        "activation_bytes": arena.activations,
+        "live_bytes": arena.live,
+        "structure_bytes": arena.structures,
+        "busiest": {"number": arena.busiest, "kind": kind, "layer": layers_of(file)[arena.busiest]},
+        "operators": [
+            {"kind": name, "count": count, "register": registration(name)} for name, count in arena.operators.items()
+        ],
+        "refusals": [*refused_operators(read_facts(data)), *_hybrid(file)],
+    }
+
+
+def registration(kind: str) -> str:
+    """The call of a resolver that registers an operator: `AddDepthwiseConv2D` for DEPTHWISE_CONV_2D."""
+    return "Add" + "".join(part if part == "2D" else part.capitalize() for part in kind.split("_"))
+
+
+def _hybrid(file: Flatbuffer) -> list[str]:
+    """Operators with int8 weights that compute in float: those of `tflite_dynamic`, which the runtime refuses."""
+    main = file.model.subgraphs[0]
+    found = {
+        file.operator(one)[0]
+        for one in main.operators
+        if file.operator(one)[0] in KERNEL_CHANNELS
+        and file.type_names[main.tensors[int(one.inputs[0])].type] == "FLOAT32"
+        and file.type_names[main.tensors[int(one.inputs[1])].type] == "INT8"
+    }
+    return [f"{kind} (weights in int8, computed in float: the runtime takes no such file)" for kind in sorted(found)]
