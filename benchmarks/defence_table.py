@@ -21,10 +21,10 @@ from exports.statistics import mean_interval
 FOLDER = Path("build/defence_table")
 SEEDS = (0, 1, 2, 3, 4)
 NETWORK: dict[str, Any] = {"name": "resnet", "variant": "cifar20", "width": 0.5, "resolution": 16}
-FITTING = {"epochs": 10, "optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4, "flip": True}
+FITTING: dict[str, Any] = {"epochs": 10, "optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4, "flip": True}
 PENALTIES = (6e-4, 6e-3, 6e-2)  # the published one, and more of it
 EPSILONS = (2, 4, 8, 16)
-ATTACKS = {"epsilons": EPSILONS, "steps": 20, "restarts": 2, "images": 1000}
+ATTACKS: dict[str, Any] = {"epsilons": EPSILONS, "steps": 20, "restarts": 2, "images": 1000}
 WHAT = {"model": "float", "tflite_int8": "int8"}
 
 
@@ -99,17 +99,17 @@ def _attacked(seed: int, folder: Path) -> dict[str, Any]:
         return zoo.build(**NETWORK, classes=10, channels=1)
 
     plain = fresh()
-    fit(plain, data, Fitting(**FITTING), QuietWatch(folder / "plain"), seed=seed)  # type: ignore[arg-type]
+    fit(plain, data, Fitting(**FITTING), QuietWatch(folder / "plain"), seed=seed)
     models = {"plain": plain}
     method = METHODS["defensive"]
     for penalty in PENALTIES:
-        settings = method.settings(**FITTING, penalty=penalty)  # type: ignore[arg-type]
+        settings = method.settings(**{**FITTING, "penalty": penalty})
         watch = QuietWatch(folder / f"penalty{penalty:g}")
         models[_name(penalty)] = method.apply(fresh(), settings, Context(data, seed, watch)).model
     victims = [_victim(name, model, data, seed, folder) for name, model in models.items()]
-    test, settings = data.splits["test"], RobustnessSettings(**ATTACKS)  # type: ignore[arg-type]
-    picked = np.sort(np.random.default_rng(0).permutation(len(test.labels))[: settings.images])
-    found = robustness(victims, test.images[picked], test.labels[picked], settings, seed=seed)
+    test, asked = data.splits["test"], RobustnessSettings(**ATTACKS)
+    picked = np.sort(np.random.default_rng(0).permutation(len(test.labels))[: asked.images])
+    found = robustness(victims, test.images[picked], test.labels[picked], asked, seed=seed)
     return {"top1": _top1(found, "plain", "model", "none", 0), **found}
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.cells import Cell, tell
 from benchmarks.fashion import IMAGES, few_images
+from pipelines.judge import File
 
 FOLDER = Path("build/int8_zoo")
 SEED = 0
@@ -192,7 +193,7 @@ def data_of(label: str) -> Any:
     return few_images(NETWORKS[label].get("resolution", RESOLUTION), FOLDER / "images")
 
 
-def _written(model: Path, form: str, data: Any) -> Any:
+def _written(model: Path, form: str, data: Any) -> File:
     from exports import write
     from pipelines.steps.export import calibration_images
 
@@ -201,7 +202,7 @@ def _written(model: Path, form: str, data: Any) -> Any:
     return one.path, one.contract
 
 
-def _right(file: Any, data: Any) -> np.ndarray:
+def _right(file: File, data: Any) -> np.ndarray:
     from exports import evaluate
 
     test = data.splits["test"]
