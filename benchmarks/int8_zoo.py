@@ -180,10 +180,10 @@ def _int8_aware(label: str, folder: Path) -> dict[str, Any]:
     model = load_model(float_cell(label).work / "model.keras")
     method = METHODS["int8_aware"]
     outcome = method.apply(model, method.settings(**AWARE), Context(data, SEED, QuietWatch(folder)))
-    save_model(outcome.model, folder / "model.keras")
+    save_model(outcome.model, folder / "model.h5")
     test = data.splits["test"]
     known = predictor(outcome.model)(test.images).argmax(axis=1)
-    scored = evaluate(*_written(folder / "model.keras", "tflite_int8", data), test.images, test.labels)
+    scored = evaluate(*_written(folder / "model.h5", "tflite_int8", data), test.images, test.labels)
     found = _beside(label, scored.predictions == test.labels)
     return {**found, "agreement": float(np.mean(known == scored.predictions))}
 
