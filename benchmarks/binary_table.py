@@ -6,7 +6,6 @@ on the same pixels. The command goes on where it was stopped: each cell is a fil
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cells import Cell, tell
+from benchmarks.cells import Cell, command
 from benchmarks.fashion import IMAGES, few_images
 from exports.statistics import mean_interval, wilson
 
@@ -164,22 +163,12 @@ def _judged(model: Any, data: Any) -> dict[str, Any]:
 
 
 def _data() -> Any:
-    return few_images(NETWORK["resolution"], FOLDER / "images")
+    return few_images(NETWORK["resolution"])
 
 
 def main() -> int:
     """Computes what is missing of the table and prints it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.binary_table", description=__doc__)
-    parser.add_argument("names", nargs="*", help="only these rows")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--show", action="store_true", help="compute nothing, print what is there")
-    asked = parser.parse_args()
-    if unknown := sorted(set(asked.names) - set(ROWS)):
-        parser.error(f"no row is called {', '.join(unknown)}; rows: {', '.join(ROWS)}")
-    seeds = tuple(asked.seeds)
-    found = summary(seeds) if asked.show else run(seeds, asked.names)
-    tell(found, FOLDER)
-    return 0
+    return command("binary_table", __doc__, FOLDER, run=run, summary=summary, seeds=SEEDS, rows=lambda: ROWS)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,36 @@ class Cell:
         reached = f"{found['top1']:.4f} " if "top1" in found else ""
         print(f"  {reached}in {found['minutes']:.1f} min", file=sys.stderr, flush=True)
         return found
+
+
+def command(
+    name: str,
+    explained: str | None,
+    folder: Path,
+    *,
+    run: Callable[..., Mapping[str, Any]],
+    summary: Callable[[tuple[int, ...]], Mapping[str, Any]],
+    seeds: Sequence[int],
+    rows: Callable[[], Sequence[str]] | None = None,
+) -> int:
+    """The command line of a table over seeds: computes what is missing and prints it. With `rows` some can be named.
+
+    `run` takes the seeds, and with `rows` the names that were given or None for all.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=explained)
+    if rows is not None:
+        parser.add_argument("names", nargs="*", help="only these rows")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+    parser.add_argument("--show", action="store_true", help="compute nothing, print what is there")
+    asked = parser.parse_args()
+    chosen = tuple(asked.seeds)
+    if rows is not None and (unknown := sorted(set(asked.names) - set(rows()))):
+        parser.error(f"no row is called {', '.join(unknown)}; rows: {', '.join(rows())}")
+    if asked.show:
+        tell(summary(chosen), folder)
+    else:
+        tell(run(chosen) if rows is None else run(chosen, asked.names or None), folder)
+    return 0
 
 
 def tell(found: Mapping[str, Any], folder: Path) -> None:

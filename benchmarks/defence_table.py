@@ -7,14 +7,13 @@ for hidden gradients hold. The command goes on where it was stopped: each seed i
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.cells import Cell, tell
+from benchmarks.cells import Cell, command
 from benchmarks.fashion import IMAGES, few_images
 from exports.statistics import mean_interval
 
@@ -90,7 +89,7 @@ def _attacked(seed: int, folder: Path) -> dict[str, Any]:
     from pipelines.training.watch import QuietWatch
 
     session.open_session(seed)
-    data = few_images(NETWORK["resolution"], FOLDER / "images")
+    data = few_images(NETWORK["resolution"])
 
     def fresh() -> Any:
         from zoo.keras import keras
@@ -138,13 +137,7 @@ def _victim(name: str, model: Any, data: Any, seed: int, folder: Path) -> Any:
 
 def main() -> int:
     """Computes what is missing of the table and prints it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.defence_table", description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--show", action="store_true", help="compute nothing, print what is there")
-    asked = parser.parse_args()
-    found = (summary if asked.show else run)(tuple(asked.seeds))
-    tell(found, FOLDER)
-    return 0
+    return command("defence_table", __doc__, FOLDER, run=run, summary=summary, seeds=SEEDS)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ noise is the sum of what the layers were measured to bring. The command goes on 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from statistics import fmean
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import int8_zoo
-from benchmarks.cells import Cell, tell
+from benchmarks.cells import Cell, command
 from exports.statistics import mean_interval
 
 FOLDER = Path("build/haq_table")
@@ -74,14 +73,11 @@ def _searched(share: float, seed: int) -> dict[str, Any]:
     session.open_session(seed)
     found = haq.search(options, layers, limit, episodes=EPISODES, seed=seed)
     greedy = haq.decibels(sum(one.noise for one in cheapest(options, limit).values()))
-    agent = max(found.rewards)
     return {
-        "top1": agent,
-        "agent": agent,
+        "agent": max(found.rewards),
         "random": found.control,
         "greedy": greedy,
         "kept": found.most_spent <= limit,
-        "last": fmean(found.rewards[-20:]),
     }
 
 
@@ -98,18 +94,12 @@ def _measured() -> dict[str, Any]:
     source, data = int8_zoo.trained(NETWORK), int8_zoo.data_of(NETWORK)
     images = np.asarray(data.splits["validation"].images[:128])
     found = try_precisions(source / "model.keras", calibration_images(data, 200, 0), images, CHOICES)
-    return {"top1": 0.0, "layers": found["layers"]}
+    return {"layers": found["layers"]}
 
 
 def main() -> int:
     """Computes what is missing of the table and prints it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.haq_table", description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--show", action="store_true", help="compute nothing, print what is there")
-    asked = parser.parse_args()
-    found = (summary if asked.show else run)(tuple(asked.seeds))
-    tell(found, FOLDER)
-    return 0
+    return command("haq_table", __doc__, FOLDER, run=run, summary=summary, seeds=SEEDS)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.cells import Cell, tell
 from benchmarks.fashion import IMAGES, few_images
-from pipelines.judge import File
+from pipelines.judge import File, points_against_float
 
 FOLDER = Path("build/int8_zoo")
 SEED = 0
@@ -82,19 +82,16 @@ def summary() -> dict[str, Any]:
             "M macs": f"{plain['macs'] / 1e6:.1f}",
             "epochs": plain["epochs"],
             "float top-1": f"{100 * plain['top1']:.2f}",
-            "int8, points [95 %]": _points(rounded),
-            "within a point": "yes" if rounded["low"] >= -POINT else "no",
+            "int8, points [95 %]": points_against_float(rounded),
+            "within a point": "yes" if rounded["against_float_low"] >= -POINT else "no",
             "named": "; ".join(f"{one['title']} ({', '.join(one['layers'][:2])})" for one in rounded["faults"][:2]),
         }
         if aware is not None:
-            row |= {"int8-aware, points [95 %]": _points(aware), "agrees": f"{100 * aware['agreement']:.2f} %"}
+            row["int8-aware, points [95 %]"] = points_against_float(aware)
+            row["agrees"] = f"{100 * aware['agreement']:.2f} %"
         rows.append(row)
     what = f"int8 after {IMAGES:,} images of Fashion-MNIST at {RESOLUTION} px, 10,000 test images"
     return {"what": what, "rows": rows}
-
-
-def _points(cell: dict[str, Any]) -> str:
-    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * cell[key] for key in ("difference", "low", "high")))
 
 
 def float_cell(label: str) -> Cell:
@@ -190,7 +187,7 @@ def _int8_aware(label: str, folder: Path) -> dict[str, Any]:
 
 def data_of(label: str) -> Any:
     """The images as the network takes them."""
-    return few_images(NETWORKS[label].get("resolution", RESOLUTION), FOLDER / "images")
+    return few_images(NETWORKS[label].get("resolution", RESOLUTION))
 
 
 def _written(model: Path, form: str, data: Any) -> File:
@@ -215,7 +212,8 @@ def _beside(label: str, right: np.ndarray) -> dict[str, Any]:
 
     before = np.load(float_cell(label).work / "right.npy")
     difference, low, high = paired_difference(before, right)
-    return {"top1": float(right.mean()), "difference": difference, "low": low, "high": high}
+    against = {"against_float": difference, "against_float_low": low, "against_float_high": high}
+    return {"top1": float(right.mean()), **against}
 
 
 def main() -> int:

@@ -9,14 +9,13 @@ method spends before its cut it has less for the fine-tuning. Nobody is called b
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.cells import Cell, tell
+from benchmarks.cells import Cell, command
 from benchmarks.fashion import IMAGES, few_images
 from exports.statistics import mean_interval
 
@@ -197,7 +196,7 @@ def _watch(folder: Path) -> Any:
 
 
 def _data() -> Any:
-    return few_images(NETWORK["resolution"], FOLDER / "images")
+    return few_images(NETWORK["resolution"])
 
 
 def _judge(model: Any, data: Any) -> float:
@@ -213,18 +212,7 @@ def _cell(name: str, seed: int) -> Cell:
 
 def main() -> int:
     """Computes what is missing of the table and prints it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.removal_table", description=__doc__)
-    parser.add_argument("names", nargs="*", help="only these rows")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--show", action="store_true", help="compute nothing, print what is there")
-    asked = parser.parse_args()
-    unknown = sorted(set(asked.names) - set(names()))
-    if unknown:
-        parser.error(f"no row is called {', '.join(unknown)}; rows: {', '.join(names())}")
-    seeds = tuple(asked.seeds)
-    found = summary(seeds) if asked.show else run(seeds, asked.names or None)
-    tell(found, FOLDER)
-    return 0
+    return command("removal_table", __doc__, FOLDER, run=run, summary=summary, seeds=SEEDS, rows=names)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ its subgraph, what could follow after an operator of the CPU stays on the CPU.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,16 +16,25 @@ from typing import Any
 
 import numpy as np
 
-from exports.edgetpu_rules import CPU, EDGETPU, EIGHT_BIT, FIRST_TOO_NEW, UNCERTAIN, Ruling, Seen, Tensor, ruling
-from exports.isolated import run_isolated
-from exports.tflite_file import EDGETPU_OPERATOR, Flatbuffer, layers_of, parse, read_facts
+from exports.edgetpu_rules import (
+    CPU,
+    EDGETPU,
+    EIGHT_BIT,
+    FIRST_TOO_NEW,
+    UNCERTAIN,
+    Ruling,
+    Seen,
+    Tensor,
+    is_newer,
+    ruling,
+)
+from exports.isolated import read_isolated, report_read
+from exports.tflite_file import EDGETPU_OPERATOR, ELEMENT_BYTES, Flatbuffer, facts_of, layers_of, parse
 
 TIMEOUT_S = 60.0
-NEWEST_RUNTIME = (2, 5)  # of the operators that the compiler knows
 CACHE_BYTES = 7_900_000  # of the chip's 8 MB what compilers report as free for weights
 SMALL = 64  # a constant of so many values is handed to the rules
 SECOND = "it could run on the chip, but only before the first operator that cannot: there is one subgraph"
-BYTES = {"INT8": 1, "UINT8": 1, "INT16": 2, "FLOAT16": 2, "INT32": 4, "FLOAT32": 4, "INT64": 8, "FLOAT64": 8}
 
 
 @dataclass(frozen=True)
@@ -70,22 +78,12 @@ def explain_edgetpu(path: Path | str) -> dict[str, Any]:
 
     Raises: ValueError when it is not a TFLite file that can be read.
     """
-    ended = run_isolated({"action": "edgetpu", "path": str(Path(path).resolve())}, timeout_s=TIMEOUT_S)
-    last = ended.reports[-1] if ended.reports else {}
-    if last.get("stage") != "explained":
-        raise ValueError(f"{Path(path).name} cannot be read: {last.get('cause') or ended.cause}")
-    return {key: value for key, value in last.items() if key != "stage"}
+    return read_isolated("edgetpu", Path(path), timeout_s=TIMEOUT_S)
 
 
 def explain_here(job: dict[str, Any], report: Callable[..., None]) -> None:
     """The child's part."""
-    try:
-        found = explained(Path(job["path"]).read_bytes())
-    except Exception as error:
-        # A damaged flatbuffer fails anywhere and in any way.
-        report("failed", cause=f"{type(error).__name__}: {error}"[:800])
-        return
-    report("explained", **found.as_dict())
+    report_read(report, lambda: explained(Path(job["path"]).read_bytes()).as_dict())
 
 
 def explained(data: bytes) -> Explanation:
@@ -104,7 +102,7 @@ def explained(data: bytes) -> Explanation:
         _placed(number, one.kind, layer, given, number in hopeful, number in doubtful)
         for number, (one, layer, given) in enumerate(zip(seen, layers, rulings, strict=True))
     )
-    refusals = _refusals(data, seen)
+    refusals = _refusals(file, seen)
     blocker = next((one for one, given in zip(ops, rulings, strict=True) if given.placement == CPU), None)
     return Explanation(
         "refused" if refusals else _verdict(ops), ops, tuple(refusals), blocker, len(ops) - len(hopeful),
@@ -166,15 +164,14 @@ def _compiled(file: Flatbuffer, seen: Sequence[Seen], layers: Sequence[str]) -> 
     )  # fmt: skip
 
 
-def _refusals(data: bytes, seen: Sequence[Seen]) -> list[str]:
+def _refusals(file: Flatbuffer, seen: Sequence[Seen]) -> list[str]:
     found = [
         f"{kind} has version {version}, newer than the compiler's operators (TensorFlow 2.5)"
         for kind, version in sorted({(one.kind, one.version) for one in seen})
         if version >= FIRST_TOO_NEW.get(kind, version + 1)
     ]
-    runtime = read_facts(data).min_runtime
-    numbers = tuple(int(part) for part in re.findall(r"\d+", runtime or "")[:2])
-    if numbers > NEWEST_RUNTIME and not found:
+    runtime = facts_of(file).min_runtime
+    if is_newer(runtime) and not found:
         found.append(f"the file needs runtime {runtime}; the compiler knows operators up to 2.5")
     if not any(one.dtype in EIGHT_BIT for each in seen for one in each.outputs):
         found.append("no operator computes in int8: the model is not quantised")
@@ -222,4 +219,4 @@ def _largest_activation(file: Flatbuffer) -> int:
     main = file.model.subgraphs[0]
     made = {int(index) for one in main.operators for index in one.outputs} | {int(index) for index in main.inputs}
     sizes = [_tensor(file, index) for index in made]
-    return max((prod(one.shape) * BYTES.get(one.dtype, 4) for one in sizes), default=0)
+    return int(max((prod(one.shape) * ELEMENT_BYTES.get(one.dtype, 4) for one in sizes), default=0))

@@ -6,6 +6,7 @@ and after the compiler. The compiler is closed: these are predictions, and what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -247,5 +248,11 @@ EDITS = {
     "ARG_MAX": "take the largest on the host",
 }
 
-# The compiler stands on TensorFlow 2.5 and refuses a whole file with a newer version of an operator.
+# The compiler's operators are those of TensorFlow 2.5; it refuses a whole file with a newer version of one.
 FIRST_TOO_NEW = {"CONV_2D": 6, "TRANSPOSE_CONV": 4}
+NEWEST_RUNTIME = (2, 5)
+
+
+def is_newer(runtime: str | None) -> bool:
+    """Whether a file that needs this runtime, such as 2.9.0, needs more than the compiler knows."""
+    return tuple(int(part) for part in re.findall(r"\d+", runtime or "")[:2]) > NEWEST_RUNTIME

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from exports.isolated import run_isolated
+from exports.isolated import read_isolated, report_read
 from zoo.sketches import Op, Sketch
 
 TIMEOUT_S = 120.0
@@ -35,36 +35,31 @@ def file_sketch(path: Path | str, *, suffix: str = "") -> FileSketch:
         raise ValueError(f"{path.name} is not a {' or '.join(SUFFIXES)} file; export it first")
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    job = {"action": "sketch", "path": str(path.resolve()), "kind": kind}
-    ended = run_isolated(job, timeout_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES)
-    last = ended.reports[-1] if ended.reports else {}
-    if last.get("stage") != "sketched":
-        raise ValueError(f"{path.name} cannot be read: {last.get('cause') or ended.cause}")
-    sketch = Sketch([_op(row) for row in last["ops"]], tuple(last["outputs"]))
+    found = read_isolated("sketch", path, timeout_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES, kind=kind)
+    sketch = Sketch([_op(row) for row in found["ops"]], tuple(found["outputs"]))
     if kind == ".tflite":
         view = "as written: operators of the file, without what its converter has folded"
-        return FileSketch(sketch, last["element_bytes"], False, view)
+        return FileSketch(sketch, found["element_bytes"], False, view)
     view = "folded: operators of the file, without the norms and ReLUs that ONNX Runtime folds when it loads it"
-    return FileSketch(sketch, last["element_bytes"], True, view)
+    return FileSketch(sketch, found["element_bytes"], True, view)
 
 
 def sketch_here(job: dict[str, Any], report: Any) -> None:
     """The child's part: read the file `job["path"]` and report its operations."""
-    path = Path(job["path"])
-    try:
-        if job["kind"] == ".tflite":
-            from exports import tflite_sketch
+    report_read(report, lambda: _read(Path(job["path"]), job["kind"]))
 
-            sketch, element_bytes = tflite_sketch.read_sketch(path.read_bytes())
-        else:
-            from exports import onnx_sketch
 
-            sketch, element_bytes = onnx_sketch.read_sketch(path)
-    except Exception as error:
-        # Readers fail in any way on damaged bytes; the file is then unreadable, which is the answer.
-        report("unreadable", cause=f"{type(error).__name__}: {error}"[:800])
-        return
-    report("sketched", ops=[asdict(op) for op in sketch.ops], outputs=sketch.outputs, element_bytes=element_bytes)
+def _read(path: Path, kind: str) -> dict[str, Any]:
+    if kind == ".tflite":
+        from exports import tflite_sketch
+
+        sketch, element_bytes = tflite_sketch.read_sketch(path.read_bytes())
+    else:
+        from exports import onnx_sketch
+
+        sketch, element_bytes = onnx_sketch.read_sketch(path)
+    ops = [asdict(op) for op in sketch.ops]
+    return {"ops": ops, "outputs": sketch.outputs, "element_bytes": element_bytes}
 
 
 def _op(row: dict[str, Any]) -> Op:

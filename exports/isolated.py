@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ MEMORY_BYTES = 6 * 2**30
 TIMEOUT_S = 600.0
 POLL_S = 0.05
 LAST_LINES = 12
+READ = "read"  # the stage that a child which has read a file ends with
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,32 @@ def run_isolated(
             cause = _watch(child, timeout_s, memory_bytes)
         log = output.read_text("utf-8", "replace")
         return Ended(cause or _status(child.returncode, log), _read(reports), log)
+
+
+def read_isolated(
+    action: str, path: Path, *, timeout_s: float, memory_bytes: int = MEMORY_BYTES, **more: Any
+) -> dict[str, Any]:
+    """What an action of `exports.child` reads in the file at `path` and tells with `report_read`.
+
+    Raises: ValueError that says why the file cannot be read.
+    """
+    job = {"action": action, "path": str(path.resolve()), **more}
+    ended = run_isolated(job, timeout_s=timeout_s, memory_bytes=memory_bytes)
+    last = ended.reports[-1] if ended.reports else {}
+    if last.get("stage") != READ:
+        raise ValueError(f"{path.name} cannot be read: {last.get('cause') or ended.cause}")
+    return {key: value for key, value in last.items() if key != "stage"}
+
+
+def report_read(report: Callable[..., None], read: Callable[[], dict[str, Any]]) -> None:
+    """The child's part of `read_isolated`."""
+    try:
+        found = read()
+    except Exception as error:
+        # Readers fail in any way on damaged bytes; the file is then unreadable, which is the answer.
+        report("unreadable", cause=f"{type(error).__name__}: {error}"[:800])
+        return
+    report(READ, **found)
 
 
 def _watch(child: subprocess.Popen[bytes], timeout_s: float, memory_bytes: int) -> str | None:

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from exports.isolated import run_isolated
+from exports.isolated import read_isolated, report_read
 from exports.mcu_arena import arena_of
 from exports.mcu_boards import BOARDS, Board
-from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, layers_of, parse, read_facts, refused_operators
+from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, facts_of, layers_of, parse, refused_operators
 
 TIMEOUT_S = 60.0
 KB = 1024
@@ -25,11 +25,7 @@ def fit_mcu(path: Path | str, boards: Sequence[Board] = tuple(BOARDS.values())) 
 
     Raises: ValueError when it is not a TFLite file that can be read.
     """
-    ended = run_isolated({"action": "mcu", "path": str(Path(path).resolve())}, timeout_s=TIMEOUT_S)
-    last = ended.reports[-1] if ended.reports else {}
-    if last.get("stage") != "read":
-        raise ValueError(f"{Path(path).name} cannot be read: {last.get('cause') or ended.cause}")
-    found = {key: value for key, value in last.items() if key != "stage"}
+    found = read_isolated("mcu", Path(path), timeout_s=TIMEOUT_S)
     return {**found, "boards": [_fitted(board, found) for board in boards]}
 
 
@@ -43,18 +39,13 @@ def _fitted(board: Board, found: dict[str, Any]) -> dict[str, Any]:
 
 def fit_here(job: dict[str, Any], report: Callable[..., None]) -> None:
     """The child's part."""
-    try:
-        found = needs(Path(job["path"]).read_bytes())
-    except Exception as error:
-        # A damaged flatbuffer fails anywhere and in any way.
-        report("failed", cause=f"{type(error).__name__}: {error}"[:800])
-        return
-    report("read", **found)
+    report_read(report, lambda: needs(Path(job["path"]).read_bytes()))
 
 
 def needs(data: bytes) -> dict[str, Any]:
     """What the flatbuffer `data` needs, without boards."""
-    file, arena = parse(data), arena_of(data)
+    file = parse(data)
+    arena = arena_of(file)
     operator = file.model.subgraphs[0].operators[arena.busiest]
     kind, _ = file.operator(operator)
     return {
@@ -67,7 +58,7 @@ def needs(data: bytes) -> dict[str, Any]:
         "operators": [
             {"kind": name, "count": count, "register": registration(name)} for name, count in arena.operators.items()
         ],
-        "refusals": [*refused_operators(read_facts(data)), *_hybrid(file)],
+        "refusals": [*refused_operators(facts_of(file)), *_hybrid(file)],
     }
 
 

@@ -15,6 +15,12 @@ import numpy as np
 KERNEL_CHANNELS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0, "DEPTHWISE_CONV_2D": 3}
 NUMBERS = {"float32": np.float32, "float16": np.float16, "int8": np.int8, "uint8": np.uint8}
 
+# Bytes of one number of a tensor, by the schema's name of its type.
+ELEMENT_BYTES = {
+    "BOOL": 1, "INT2": 0.25, "INT4": 0.5, "INT8": 1, "UINT8": 1, "INT16": 2, "FLOAT16": 2, "INT32": 4, "FLOAT32": 4,
+    "INT64": 8, "FLOAT64": 8,
+}  # fmt: skip
+
 EDGETPU_OPERATOR = "edgetpu-custom-op"
 
 # A file with one of these holds a graph that was not frozen: the weights are missing and the output is NaN.
@@ -134,7 +140,11 @@ def pack(file: Flatbuffer) -> bytes:
 
 def read_facts(data: bytes) -> TfliteFacts:
     """What the flatbuffer `data` declares: inputs, outputs, operators, runtime. Raises: ValueError as `parse`."""
-    file = parse(data)
+    return facts_of(parse(data))
+
+
+def facts_of(file: Flatbuffer) -> TfliteFacts:
+    """The same of tables that are already read."""
     model = file.model
     dtypes = {value: name.lower() for value, name in file.type_names.items()}
     named = [file.operator(operator) for graph in model.subgraphs for operator in graph.operators]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Any
 
-from exports.tflite_file import layer_of, parse, tensor_name
+from exports.tflite_file import ELEMENT_BYTES, layer_of, parse, tensor_name
 from zoo.sketches import Op, Sketch
 
 KINDS = {
@@ -29,10 +29,6 @@ KINDS = {
 }  # fmt: skip
 HEAVY = ("conv", "depthwise", "dense", "transposed")
 VIEWS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
-# Bytes of the numbers a tensor holds; whatever is missing here counts as 4.
-BYTES = {
-    "FLOAT16": 2, "INT8": 1, "UINT8": 1, "INT16": 2, "BOOL": 1, "INT64": 8, "FLOAT64": 8, "INT4": 0.5, "INT2": 0.25,
-}  # fmt: skip
 
 
 @dataclass
@@ -53,7 +49,7 @@ class _Graph:
 
     def bytes(self, index: int) -> float:
         """Bytes of the whole tensor."""
-        return prod(self.shape(index)) * BYTES.get(self.type_names[self.tensors[index].type], 4)
+        return prod(self.shape(index)) * ELEMENT_BYTES.get(self.type_names[self.tensors[index].type], 4)
 
     def is_index(self, index: int) -> bool:
         """Whether the tensor holds sizes, axes or positions: whole numbers of 32 bits and more."""
@@ -89,7 +85,7 @@ def _activation_bytes(graph: _Graph, named: list[tuple[str, Any]]) -> int:
     """Bytes of a number between layers: those that the first convolution or dense layer puts out."""
     for name, operator in named:
         if name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-            return int(BYTES.get(graph.type_names[graph.tensors[operator.outputs[0]].type], 4))
+            return int(ELEMENT_BYTES.get(graph.type_names[graph.tensors[operator.outputs[0]].type], 4))
     return 4
 
 

@@ -11,11 +11,11 @@ beside the int8 file, which stays the artifact: only that one can be run and jud
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from exports.edgetpu_rules import is_newer
 from exports.tflite_file import EDGETPU_OPERATOR, read_facts
 from exports.writers import tflite
 from exports.writers.source import Source
@@ -24,8 +24,6 @@ COMPILER = "edgetpu_compiler"
 TIMEOUT_S = 240
 READY = f"ready, not compiled: {COMPILER} is not on the PATH"
 
-# The compiler's operators are those of TensorFlow 2.5; it refuses a whole file that needs a newer runtime.
-NEWEST_RUNTIME = (2, 5)
 
 
 class CompilerRefused(RuntimeError):
@@ -53,8 +51,7 @@ def compiled_path(path: Path) -> Path:
 def newer_than_compiler(path: Path) -> list[str]:
     """A note when the file needs a runtime newer than the compiler's, which then refuses it whole."""
     runtime = read_facts(path.read_bytes()).min_runtime
-    numbers = tuple(int(part) for part in re.findall(r"\d+", runtime or "")[:2])
-    if numbers > NEWEST_RUNTIME:
+    if is_newer(runtime):
         return [f"the file needs runtime {runtime}; the compiler knows operators up to 2.5 and should refuse it"]
     return []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from exports import Contract, opens
-from pipelines.runs import Home, Registry
+from pipelines.runs import ArtifactRecord, Home, Registry
 
 
 def file_named(reference: str) -> tuple[Path, Contract, str]:
@@ -25,7 +25,13 @@ def file_named(reference: str) -> tuple[Path, Contract, str]:
         if not report.passed:
             raise ValueError(f"{path.name} was not run: {report.cause}")
         return path, contract, path.name
-    if path.suffix in (".tflite", ".onnx"):
+    path, item = stored_file(reference)
+    return path, Contract.from_dict(item.contract or {}), item.id
+
+
+def stored_file(reference: str) -> tuple[Path, ArtifactRecord]:
+    """Where an artifact of this home lies, and its record. Raises: ValueError when there is none of this id."""
+    if Path(reference).suffix in (".tflite", ".onnx"):
         raise ValueError(f"there is no file {reference}")
     home = Home.open()
     found = Registry(home).artifacts(id=reference)
@@ -33,5 +39,4 @@ def file_named(reference: str) -> tuple[Path, Contract, str]:
         raise ValueError(
             f"{reference!r} is neither a file nor an artifact of this home; `show RUN` lists a run's artifacts"
         )
-    item = found[0]
-    return home.store.path_of(item.sha256), Contract.from_dict(item.contract or {}), item.id
+    return home.store.path_of(found[0].sha256), found[0]

@@ -9,7 +9,7 @@ from typing import Any
 from exports import BOARDS, explain_edgetpu, fit_mcu
 from exports.mcu_boards import board_named
 from pipelines.commands.command import Command, table
-from pipelines.runs import Home, Registry
+from pipelines.commands.files import stored_file
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,15 +34,10 @@ def _found(reference: str) -> tuple[Path, str]:
     path = Path(reference)
     if path.is_file():
         return path, path.name
-    if path.suffix == ".tflite":
-        raise ValueError(f"there is no file {reference}")
-    home = Home.open()
-    found = Registry(home).artifacts(id=reference)
-    if not found:
-        raise ValueError(f"{reference!r} is neither a file nor an artifact; `show RUN` lists those of a run")
-    if not found[0].format.startswith(("tflite", "edgetpu")):
-        raise ValueError(f"{reference} is {found[0].format}; chips take TFLite files, such as edgetpu or tflite_int8")
-    return home.store.path_of(found[0].sha256), found[0].id
+    path, item = stored_file(reference)
+    if not item.format.startswith(("tflite", "edgetpu")):
+        raise ValueError(f"{reference} is {item.format}; chips take TFLite files, such as edgetpu or tflite_int8")
+    return path, item.id
 
 
 def show(document: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from exports import BOARDS, Artifact, fit_mcu, save_model, write
 from exports.mcu_arena import CHIP_32_BIT, HOST_64_BIT, Buffer, arena_of, planned
 from exports.mcu_boards import board_named
 from exports.mcu_fit import registration
+from exports.tflite_file import parse
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "import"
 
@@ -45,10 +46,10 @@ def test_the_plan_is_that_of_the_runtime_and_the_whole_is_near_it_from_below(net
     written = write(tmp_path / "model.keras", "tflite_int8", tmp_path, name=name, labels=labels, calibration=noise)
     data = written.path.read_bytes()
     activations, whole = REPORTED[network]
-    found = arena_of(data, HOST_64_BIT)
+    found = arena_of(parse(data), HOST_64_BIT)
     assert found.activations == activations
     assert 0.9 * whole <= found.total <= whole
-    assert arena_of(data, CHIP_32_BIT).total < found.total
+    assert arena_of(parse(data), CHIP_32_BIT).total < found.total
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_the_plan_is_that_of_the_runtime_and_the_whole_is_near_it_from_below(net
 def test_a_file_made_elsewhere(name: str, activations: int, whole: int) -> None:
     if not (SHARED / name).is_file():
         pytest.skip("the network of MLPerf Tiny is not here")
-    found = arena_of((SHARED / name).read_bytes(), HOST_64_BIT)
+    found = arena_of(parse((SHARED / name).read_bytes()), HOST_64_BIT)
     assert found.activations == activations
     assert 0.9 * whole <= found.total <= whole
 
@@ -68,7 +69,7 @@ def test_the_runtime_itself_where_it_is_installed(artifacts: dict[str, Artifact]
     for form in ("tflite_int8", "tflite_float32", "edgetpu"):
         data = artifacts[form].path.read_bytes()
         activations, whole = reported(runtime, data)
-        found = arena_of(data, HOST_64_BIT)
+        found = arena_of(parse(data), HOST_64_BIT)
         assert found.activations == activations
         assert 0.9 * whole - 1024 <= found.total <= whole  # of so small an arena the rest is a quarter
 
