@@ -46,11 +46,12 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
     keras.utils.set_random_seed(3)
     layers = keras.layers
     image = keras.Input((16, 16, 1), name="image")
-    x = layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(image)
+    # Named: the numbers Keras gives depend on what other tests built before in the same process.
+    x = layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False, name="stem")(image)
     x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.8)(x))
-    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="depthwise")(x)
     x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.8)(x))
-    x = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False)(x)
+    x = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False, name="second")(x)
     x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.8)(x))
     model = keras.Model(image, layers.Dense(10, name="logits")(layers.GlobalAveragePooling2D()(x)), name="small")
     model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))

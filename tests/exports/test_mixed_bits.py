@@ -29,9 +29,9 @@ def stored_types(content: bytes) -> list[str]:
 
 def test_layers_are_named_as_in_the_model_with_their_counts(mixed) -> None:
     assert [(one.name, one.operator, one.weights, one.macs) for one in mixed.layers] == [
-        ("conv2d", "CONV_2D", 144, 64 * 144),
-        ("depthwise_conv2d", "DEPTHWISE_CONV_2D", 144, 64 * 144),
-        ("conv2d_1", "CONV_2D", 4608, 16 * 4608),
+        ("stem", "CONV_2D", 144, 64 * 144),
+        ("depthwise", "DEPTHWISE_CONV_2D", 144, 64 * 144),
+        ("second", "CONV_2D", 4608, 16 * 4608),
         ("logits", "FULLY_CONNECTED", 320, 320),
     ]
     assert "w4a8" not in mixed.layers[1].bits
@@ -61,7 +61,7 @@ def test_alone_in_a_float_network_a_layer_has_the_noise_of_its_bits_only(mixed, 
     images = digits.images[:100]
     wanted = logits_of(mixed.plain, images)
     assert mixed.file({}, others=FLOAT) == mixed.plain
-    alone = {bits: noise_of(logits_of(mixed.file({"conv2d_1": bits}, others=FLOAT), images), wanted)
+    alone = {bits: noise_of(logits_of(mixed.file({"second": bits}, others=FLOAT), images), wanted)
              for bits in ("w4a8", INT8, "w8a16")}  # fmt: skip
     assert alone["w4a8"] > alone[INT8] > alone["w8a16"] > 0
 
@@ -79,7 +79,7 @@ def test_ranges_are_those_of_the_rounding_and_a_pixel_is_one_step(mixed, digits)
 
 
 def test_the_written_file_passes_its_gate(digits, tmp_path: Path) -> None:
-    rounding = Rounding(precision=(("conv2d*", "w4a8"), ("conv2d", "w8a16"), ("logits", FLOAT)))
+    rounding = Rounding(precision=(("s*", "w4a8"), ("stem", "w8a16"), ("logits", FLOAT)))
     assert Rounding.from_dict(rounding.as_dict()) == rounding
     written = write(digits.model_path, "tflite_mixed", tmp_path, name="mixed", labels=LABELS,
                     calibration=digits.calibration, rounding=rounding)  # fmt: skip
@@ -106,14 +106,14 @@ def test_a_precision_that_cannot_be_read_is_refused(text: str, message: str) -> 
 def test_precisions_are_read_in_order_and_the_later_pattern_counts(mixed) -> None:
     assert parse_precision(" conv2d* : w4a8,, logits:float ") == (("conv2d*", "w4a8"), ("logits", FLOAT))
     assert parse_precision("") == ()
-    found = mixed.resolved((("*", INT8), ("conv2d_1", "w4a8")))
-    assert found == {"conv2d": INT8, "depthwise_conv2d": INT8, "conv2d_1": "w4a8", "logits": INT8}
+    found = mixed.resolved((("*", INT8), ("second", "w4a8")))
+    assert found == {"stem": INT8, "depthwise": INT8, "second": "w4a8", "logits": INT8}
 
 
 def test_unknown_layers_and_bits_without_a_kernel_are_refused(mixed, digits, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'stem\*' fits no layer with weights; there are conv2d, depthwise"):
-        mixed.resolved((("stem*", INT8),))
-    with pytest.raises(ValueError, match="'depthwise_conv2d' cannot have w4a8; its operator runs with w8a8, w8a16"):
+    with pytest.raises(ValueError, match=r"'head\*' fits no layer with weights; there are stem, depthwise"):
+        mixed.resolved((("head*", INT8),))
+    with pytest.raises(ValueError, match="'depthwise' cannot have w4a8; its operator runs with w8a8, w8a16"):
         mixed.resolved((("*", "w4a8"),))
     with pytest.raises(ValueError, match="no layer 'head'"):
         mixed.file({"head": INT8})
