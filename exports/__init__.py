@@ -22,7 +22,7 @@ from exports.model_file import is_int8_aware, load_model, save_model
 from exports.precisions import try_precisions
 from exports.rounding import Rounding
 from exports.run_file import KERNELS, predict
-from exports.statistics import McNemar, mcnemar, paired_difference, wilson
+from exports.statistics import McNemar, holm, mcnemar, paired_difference, wilson
 from exports.tflite_file import WeightFacts, weight_facts
 from exports.writing import Artifact, ExportFailed, Failure, Written, write, write_many
 
@@ -58,6 +58,7 @@ __all__ = [
     "fit_mcu",
     "format_named",
     "gate",
+    "holm",
     "import_model",
     "is_int8_aware",
     "load_model",

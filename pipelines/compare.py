@@ -24,8 +24,8 @@ def rows(registry: Registry, references: Sequence[str], baseline: str | None = N
     Raises ValueError for a reference that names nothing.
     """
     artifacts = find(registry, references)
-    evaluations = _newest(registry.evaluations([item.id for item in artifacts], split="test"))
-    latencies = _newest(registry.latencies([item.id for item in artifacts]))
+    evaluations = newest(registry.evaluations([item.id for item in artifacts], split="test"))
+    latencies = newest(registry.latencies([item.id for item in artifacts]))
     made_by = {
         (record.run, record.index): str(record.report.get("made_by", ""))
         for run in {item.run for item in artifacts}
@@ -72,7 +72,7 @@ def find(registry: Registry, references: Sequence[str]) -> list[ArtifactRecord]:
     return list(found.values())
 
 
-def _newest(records: Sequence[Any]) -> dict[str, Any]:
+def newest(records: Sequence[Any]) -> dict[str, Any]:
     """Keeps the first record of each artifact; the registry gives the newest first."""
     found: dict[str, Any] = {}
     for record in records:
@@ -139,7 +139,7 @@ def _against(
         and its.predictions_sha256
     ):
         # Rightness per image is needed, and the true labels follow from no stored value but the evaluation's own.
-        right, base = _right(registry, mine), _right(registry, its)
+        right, base = (np.equal(*answers(registry, one)) for one in (mine, its))
         found["diff"], found["diff_low"], found["diff_high"] = (
             float(value) for value in paired_difference(base, right)
         )
@@ -154,11 +154,11 @@ def _against(
     return found
 
 
-def _right(registry: Registry, record: EvaluationRecord) -> np.ndarray:
-    """Which images the file got right, bool `(n,)`; stored with the evaluation as predictions and true labels."""
+def answers(registry: Registry, record: EvaluationRecord) -> tuple[np.ndarray, np.ndarray]:
+    """The classes a file gave and the true ones, int `(n,)` each, in the order of the split."""
     assert record.predictions_sha256 is not None
-    predictions, labels = np.load(registry.home.store.path_of(record.predictions_sha256), allow_pickle=False)
-    return np.asarray(predictions == labels)
+    given, true = np.load(registry.home.store.path_of(record.predictions_sha256), allow_pickle=False)
+    return given, true
 
 
 def _mark_front(found: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from app import charts, words
 from app.colours import colours
 from app.comparison import best_under, compared, controls_table, finished_runs, origins, plain_table
 from app.guard import guarded
+from app.hurt_view import hurt_view
 from app.twin import line, on_the_command_line
 from app.workspace import registry, short
 from exports import FORMATS
@@ -258,6 +259,7 @@ def show(chosen: list[str]) -> None:
             on_click="ignore",
         )
     show_origins(rows)
+    hurt_view(rows, base)
     matrices(rows, base)
 
 
@@ -280,4 +282,4 @@ else:
     words_of_baseline = (
         ["--baseline", st.session_state["compare.baseline"]] if st.session_state.get("compare.baseline") else []
     )
-    on_the_command_line(line("compare", *(chosen or ["RUN"]), *words_of_baseline))
+    on_the_command_line(line("compare", *(chosen or ["RUN"]), *words_of_baseline, "--classes"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from pipelines.class_changes import changes_between, in_words
 from pipelines.commands.command import Command, table
 from pipelines.compare import rows
 from pipelines.runs import Home, Registry
@@ -15,12 +16,49 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", help="artifact that differences refer to; without: the first float32 file")
 
 
+    parser.add_argument(
+        "--classes", action="store_true", help="also what each class lost or gained against the baseline"
+    )
+
+
 def run(asked: argparse.Namespace) -> dict[str, Any]:
-    return {"rows": rows(Registry(Home.open()), asked.items, asked.baseline)}
+    registry = Registry(Home.open())
+    document: dict[str, Any] = {"rows": rows(registry, asked.items, asked.baseline)}
+    if asked.classes:
+        base = next((row["id"] for row in document["rows"] if row["baseline"]), None)
+        others = [row["id"] for row in document["rows"] if row["diff"] is not None and not row["baseline"]]
+        document["class_changes"] = [changes_between(registry, str(base), other) for other in others]
+    return document
 
 
 def show(document: dict[str, Any]) -> str:
-    return comparison_table(document["rows"])
+    labels = {row["id"]: row["label"] for row in document["rows"]}
+    parts = [comparison_table(document["rows"])]
+    for found in document.get("class_changes", ()):
+        parts.append(f"\n{labels[found['artifact']]}: {in_words(found)}\n{class_table(found)}")
+    return "\n".join(parts)
+
+
+def class_table(found: dict[str, Any]) -> str:
+    """Gives one line per class, the surest loss first."""
+    return table(
+        [
+            {
+                "class": one["label"],
+                "images": f"{one['images']:,}",
+                "lost": str(one["lost"]),
+                "gained": str(one["gained"]),
+                "change": f"{100 * one['difference']:+.2f} [{100 * one['low']:+.2f}, {100 * one['high']:+.2f}]",
+                "p": f"{one['p_value']:.3f}",
+                "verdict": one["verdict"] or "-",
+            }
+            for one in found["classes"]
+        ],
+        {
+            "class": "class", "images": "images", "lost": "lost", "gained": "gained",
+            "change": "points [95 % for all classes]", "p": "p (Holm)", "verdict": "verdict",
+        },
+    )  # fmt: skip
 
 
 def comparison_table(found: list[dict[str, Any]]) -> str:

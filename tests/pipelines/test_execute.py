@@ -92,6 +92,20 @@ def test_comparison_is_paired_on_the_same_images(finished):
         compare.rows(registry, [run], baseline="nothing")
 
 
+def test_the_command_tells_what_each_class_lost_or_gained(finished, monkeypatch, capsys):
+    registry, run = finished
+    monkeypatch.setenv("LITESMITH_HOME", str(registry.home.folder))
+    assert main(["compare", run, "--classes", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    differences = {row["id"]: row["diff"] for row in document["rows"] if not row["baseline"]}
+    assert {one["artifact"] for one in document["class_changes"]} == set(differences)
+    for one in document["class_changes"]:
+        assert one["images"] == 359
+        assert (len(one["gained"]) - len(one["lost"])) / 359 == pytest.approx(differences[one["artifact"]])
+    assert main(["compare", run, "--classes"]) == 0
+    assert "p (Holm)" in capsys.readouterr().out
+
+
 def test_further_files_come_from_the_same_model(finished):
     registry, run = finished
     values = export_recipe(registry, run, ["tflite_uint8"], measure=False)
