@@ -22,12 +22,14 @@ from exports.model_file import is_int8_aware, load_model, save_model
 from exports.precisions import try_precisions
 from exports.rounding import Rounding
 from exports.run_file import KERNELS, predict
+from exports.skew import FEEDS, Feed, fed
 from exports.statistics import McNemar, holm, mcnemar, paired_difference, wilson
 from exports.tflite_file import WeightFacts, weight_facts
 from exports.writing import Artifact, ExportFailed, Failure, Written, write, write_many
 
 __all__ = [
     "BOARDS",
+    "FEEDS",
     "FORMATS",
     "KERNELS",
     "LIMITS",
@@ -39,6 +41,7 @@ __all__ = [
     "Evaluation",
     "ExportFailed",
     "Failure",
+    "Feed",
     "Format",
     "GateReport",
     "Imported",
@@ -55,6 +58,7 @@ __all__ = [
     "contract_path",
     "evaluate",
     "explain_edgetpu",
+    "fed",
     "fit_mcu",
     "format_named",
     "gate",

@@ -18,6 +18,7 @@ from app.precision_view import precision_view
 from app.progress import draw_error, draw_progress, follow
 from app.remedies_view import remedies_view
 from app.result import download, gate_table, int8_file, judged
+from app.skew_view import skew_view
 from app.twin import line, on_the_command_line
 from app.workspace import file_name, queue_again, read_role, registry, short
 from exports import FORMATS, Contract, contract_path, selftest_path
@@ -116,6 +117,8 @@ def one_file(item: ArtifactRecord, score: EvaluationRecord | None) -> None:
         gate_table(item)
     if item.format in INT8 and not (item.contract or {}).get("int8_aware"):
         noise_view(item.id, f"export.noise.{item.id}")
+    if item.passed and FORMATS[item.format].family in ("tflite", "onnx"):
+        skew_view(item.id, f"export.skew.{item.id}")
     st.caption(f"SHA-256 `{item.sha256}`")
 
 

@@ -27,6 +27,7 @@ from pipelines.commands.run import COMMAND as RUN
 from pipelines.commands.runs import COMMAND as RUNS
 from pipelines.commands.sensitivity import COMMAND as SENSITIVITY
 from pipelines.commands.show import COMMAND as SHOW
+from pipelines.commands.skew import COMMAND as SKEW
 from pipelines.commands.submit import COMMAND as SUBMIT
 from pipelines.commands.work import SUPERVISE, WORK
 from pipelines.commands.zoo_list import COMMAND as ZOO
@@ -36,6 +37,6 @@ COMMANDS: dict[str, Command] = {
     for command in (
         ZOO, COST, FIT, LINT, METHODS, DATA, IMPORT, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE,
         RENAME, DELETE, RESTORE, EXPORT, INSPECT, EVALUATE, MEASURE, COMPARE, CALIBRATE, LOCALISE, REMEDIES, PRECISION,
-        SENSITIVITY, ROBUSTNESS, DEMO, WORK, SUPERVISE,
+        SKEW, SENSITIVITY, ROBUSTNESS, DEMO, WORK, SUPERVISE,
     )
 }  # fmt: skip

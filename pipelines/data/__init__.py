@@ -25,7 +25,7 @@ from pipelines.data.digits import open_digits
 from pipelines.data.fashion_mnist import open_fashion_mnist
 from pipelines.data.folder import find_folder, open_folder
 from pipelines.data.limits import USUAL, Limits
-from pipelines.data.prepare import RESIZE, prepare
+from pipelines.data.prepare import RESIZE, RESIZES, prepare
 from pipelines.data.prepared import Damaged, load, manifest_of, save
 from pipelines.data.sandbox import read_picture
 from pipelines.data.split import assign, check_shares
@@ -33,8 +33,8 @@ from pipelines.data.unpack import unpack_zip
 from pipelines.data.zip_file import find_zip, open_zip
 
 __all__ = [
-    "LARGEST_SIDE", "RESIZE", "SOURCES", "SPLITS", "Dataset", "Limits", "Problem", "Source", "Split", "Unreadable",
-    "Unusable", "check_shares", "decode", "describe", "find_source", "open_dataset", "prepare", "preview",
+    "LARGEST_SIDE", "RESIZE", "RESIZES", "SOURCES", "SPLITS", "Dataset", "Limits", "Problem", "Source", "Split",
+    "Unreadable", "Unusable", "check_shares", "decode", "describe", "find_source", "open_dataset", "prepare", "preview",
     "read_picture", "source_of", "unpack_zip",
 ]  # fmt: skip
 
@@ -116,6 +116,7 @@ def open_dataset(
     split_seed: int = 0,
     validation: float | None = None,
     test: float | None = None,
+    resize: str = RESIZE,
     cache: Path,
     limits: Limits = USUAL,
     progress: Progress | None = None,
@@ -125,7 +126,8 @@ def open_dataset(
     `resolution` is a side or (height, width) in pixels, None = the set's own (digits 8, fashion 28, files 96).
     `channels` 1 or 3, None = the set's own: files are grey when all of them are. `validation` and `test` are
     shares of the images, None = the source's own (files and digits 0.15 and 0.2; Fashion-MNIST 5,000 of the
-    60,000, its test split is fixed). `progress(done, total)` may raise to cancel; nothing half-done is kept.
+    60,000, its test split is fixed). `resize` is one of `RESIZES`: the same images in the same order, brought to
+    size otherwise. `progress(done, total)` may raise to cancel; nothing half-done is kept.
     Raises ValueError for a setting or a set that cannot be used.
     """
     kind, argument = source_of(source)
@@ -134,6 +136,8 @@ def open_dataset(
         raise ValueError(f"channels {channels!r} is not offered; choose 1 (grey), 3 (RGB) or leave it to the set")
     if not isinstance(split_seed, int) or split_seed < 0:
         raise ValueError(f"split seed {split_seed!r} is not a whole number from 0")
+    if resize not in RESIZES:
+        raise ValueError(f"resize {resize!r} is not offered; choose one of {'; '.join(RESIZES)}")
     report = progress or (lambda done, total: None)
     found = kind.open(argument, cache)
     shares = {
@@ -151,10 +155,12 @@ def open_dataset(
         "limits": asdict(limits),
         "pillow": PIL.__version__,
     }
+    if resize != RESIZE:
+        settings["resize"] = resize
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
 
     def build(folder: Path, work: Path) -> None:
-        request = Request(side or found.resolution, channels, limits, work, report)
+        request = Request(side or found.resolution, channels, limits, work, report, resize)
         _build(found, request, settings["split"], folder)
 
     def waiting() -> None:
@@ -163,7 +169,7 @@ def open_dataset(
     for attempt in (1, 2):
         folder = disk.open_or_build(cache, key, build, waiting)
         try:
-            return load(folder, source, found.title)
+            return load(folder, source, found.title, resize)
         except Damaged as error:
             if attempt == 2:
                 raise

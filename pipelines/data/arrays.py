@@ -31,7 +31,7 @@ def decode_arrays(
         path = request.folder / "images.npy"
         with pixel_file(path, (len(grey), *request.resolution, request.channels or 1)) as append:
             for number, image in enumerate(grey):
-                append(prepare(Image.fromarray(image), request.resolution, request.channels))
+                append(prepare(Image.fromarray(image), request.resolution, request.channels, request.resize))
                 if number % 1000 == 0:
                     request.progress(number, len(grey))
         images = np.load(path, mmap_mode="r")

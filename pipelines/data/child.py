@@ -78,7 +78,7 @@ def _decode(source: BinaryIO, limits: Limits, answers: BinaryIO) -> None:
             data = source.read(request["size"]) if "size" in request else read_bytes(Path(request["path"]), limits)
             image = decode(data, limits)
             height, width = request["resolution"] or (image.height, image.width)
-            pixels = prepare(image, (height, width), request["channels"])
+            pixels = prepare(image, (height, width), request["channels"], request["resize"])
             header = {
                 "shape": pixels.shape,
                 "pixel_sha256": pixel_sha256(image),

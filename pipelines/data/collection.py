@@ -10,6 +10,7 @@ import numpy as np
 
 from pipelines.data.dataset import Problem
 from pipelines.data.limits import Limits
+from pipelines.data.prepare import RESIZE
 
 # Called with (done, total) while a set is prepared; total 0 = not known yet. It may raise to cancel.
 Progress = Callable[[int, int], None]
@@ -44,6 +45,7 @@ class Request:
     limits: Limits
     folder: Path
     progress: Progress
+    resize: str = RESIZE
 
     def check_size(self, count: int) -> None:
         """Raises ValueError when `count` images at this resolution pass a limit."""

@@ -43,7 +43,9 @@ def decode_files(layout: Layout, where: Path, request: Request) -> Decoded:
     spool = request.folder / "spool"
     step = height * width * 3
     sources = [where / item.file for item in layout.items]
-    outcomes = read_pictures(sources, resolution=request.resolution, channels=request.channels, limits=request.limits)
+    outcomes = read_pictures(
+        sources, resolution=request.resolution, channels=request.channels, limits=request.limits, resize=request.resize
+    )
     with spool.open("wb") as out, contextlib.closing(outcomes):
         for done, (index, outcome) in enumerate(outcomes, start=1):
             if isinstance(outcome, Refused):

@@ -12,7 +12,6 @@ import numpy as np
 from pipelines.data.collection import Decoded
 from pipelines.data.dataset import SPLITS, Dataset, Problem, Split
 from pipelines.data.pixel_file import pixel_file
-from pipelines.data.prepare import RESIZE
 from pipelines.data.split import Assignment
 
 MANIFEST_VERSION = 1
@@ -72,7 +71,7 @@ def save(folder: Path, decoded: Decoded, assignment: Assignment, order: list[int
     (folder / "about.json").write_text(json.dumps(about))
 
 
-def load(folder: Path, source: str, title: str) -> Dataset:
+def load(folder: Path, source: str, title: str, resize: str) -> Dataset:
     """The stored set, its pixels mapped and not read. Raises Damaged when files are missing or do not fit."""
     try:
         about = json.loads((folder / "about.json").read_bytes())
@@ -90,7 +89,7 @@ def load(folder: Path, source: str, title: str) -> Dataset:
         classes=tuple(manifest["classes"]),
         channels=channels,
         resolution=(height, width),
-        resize=RESIZE,
+        resize=resize,
         splits=splits,
         problems=tuple(Problem(item, reason) for item, reason in about["problems"]),
         notes=tuple(about["notes"]),

@@ -26,6 +26,7 @@ import numpy as np
 import pipelines
 from pipelines.data.collection import Progress
 from pipelines.data.limits import USUAL, Limits
+from pipelines.data.prepare import RESIZE
 from pipelines.data.unpack import Member, Unpacked
 
 START_SECONDS = 60
@@ -79,12 +80,14 @@ def read_pictures(
     resolution: tuple[int, int] | None,
     channels: int | None,
     limits: Limits,
+    resize: str = RESIZE,
 ) -> Generator[tuple[int, Picture | Refused], None, None]:
     """(index, outcome) of every source, in the order they finish. Close the iterator to stop the children.
 
     Bytes are for a single source: sending a second upload to a child that is still answering would block both.
     """
     assert len(sources) == 1 or not any(isinstance(source, bytes) for source in sources)
+    asked = {"resolution": resolution, "channels": channels, "resize": resize}
     waiting = deque(range(len(sources)))
     # A second child pays only when there is work for it.
     team = [_Child({"task": "decode"}, limits) for _ in range(min(limits.processes, 1 + len(sources) // 64))]
@@ -92,7 +95,7 @@ def read_pictures(
         while waiting or any(child.held for child in team):
             for child in team:
                 while waiting and len(child.held) < IN_FLIGHT:
-                    _ask(child, waiting.popleft(), sources, resolution, channels)
+                    _ask(child, waiting.popleft(), sources, asked)
             _wait(team)
             for child in list(team):
                 failure = child.failure(limits)
@@ -249,15 +252,8 @@ class _Child:
                 pipe.close()
 
 
-def _ask(
-    child: _Child,
-    index: int,
-    sources: Sequence[Path | str | bytes],
-    resolution: tuple[int, int] | None,
-    channels: int | None,
-) -> None:
+def _ask(child: _Child, index: int, sources: Sequence[Path | str | bytes], request: dict[str, Any]) -> None:
     source = sources[index]
-    request: dict[str, Any] = {"resolution": resolution, "channels": channels}
     child.hold(index)
     if isinstance(source, bytes):
         child.send(request | {"size": len(source)}, source)
