@@ -106,8 +106,16 @@ FORMATS: dict[str, Format] = {
         Format(
             "bundle",
             "Bundle (zip)",
-            "To hand over: files, contracts, labels, self-test vectors and a ten-line Python sample in one zip; "
+            "To hand over: files, contracts, labels, self-test vectors and a short Python sample in one zip; "
             "the files inside are the ones above, no smaller.",
+            ".zip",
+            "bundle",
+        ),
+        Format(
+            "c_array",
+            "C array (zip)",
+            "For microcontrollers without a file system: the int8 file as C++ sources with the operators to register, "
+            "a test vector and a self-test that any C++ compiler builds; the int8 file lies beside them.",
             ".zip",
             "bundle",
         ),

@@ -20,6 +20,7 @@ from exports import checks as checks_of
 from exports.checks import LIMITS, Check, Limits
 from exports.contract import Contract, contract_path, selftest_path
 from exports.isolated import MEMORY_BYTES, Ended, run_isolated
+from exports.writers.c_array import bytes_of
 
 BUNDLE_BYTES = 2**30
 
@@ -208,6 +209,8 @@ def _gate_bundle(
             return _report([*checks, Check("readable", False, f"the bundle cannot be unpacked ({error})")])
         missing = [name for name in ("labels.txt", "classify.py") if not (Path(scratch) / name).is_file()]
         checks += [Check(name, False, "it is not in the bundle") for name in missing]
+        if contract.format == "c_array":
+            checks.append(_array(Path(scratch), listing[0]))
         for name in listing:
             member = Path(scratch) / name
             if not contract_path(member).is_file():
@@ -223,6 +226,16 @@ def _gate_bundle(
             report = gate(member, promised, images, parent, labels, check_hash=check_hash, **rest)
             checks += [replace(check, name=f"{name}: {check.name}") for check in report.checks]
     return _report(checks)
+
+
+def _array(folder: Path, member: str) -> Check:
+    """Whether the C++ array holds the bytes of the file beside it."""
+    try:
+        same = bytes_of((folder / "model_data.cc").read_bytes()) == (folder / member).read_bytes()
+    except (OSError, ValueError) as error:
+        return Check("array", False, f"the array cannot be read ({error})")
+    told = f"the array holds the bytes of {member}" if same else f"the array holds other bytes than {member}"
+    return Check("array", same, told)
 
 
 def _labels(path: Path, contract: Contract, member: str) -> Check:

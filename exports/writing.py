@@ -34,7 +34,7 @@ from exports.model_file import is_int8_aware
 from exports.rounding import PLAIN, Rounding
 from exports.run_file import KERAS_KERNELS, ONNX_KERNELS, open_runner
 from exports.tflite_file import TensorFacts, TfliteFacts, read_facts
-from exports.writers import WRITERS
+from exports.writers import WRITERS, c_array
 from exports.writers.bundle import write_bundle
 from exports.writers.edgetpu import compiled_path
 from exports.writers.source import PIXEL, Source
@@ -141,7 +141,8 @@ def write_many(
 
     `calibration` are uint8 images `(n, height, width, channels)` from training or validation images, never test ones;
     `rounding` says how `tflite_int8`, `tflite_uint8` and `edgetpu` follow from them.
-    A `bundle` holds the other TFLite and ONNX files asked for, or the int8 file when there is no other.
+    A `bundle` holds the other TFLite and ONNX files asked for, or the int8 file when there is no other; a `c_array`
+    holds the int8 file.
     `int8_aware` is known from the file's suffix; a contradicting value is an error. `timeout_s` is per child.
 
     Raises:
@@ -152,8 +153,9 @@ def write_many(
     wanted = [format_named(format_id).id for format_id in dict.fromkeys(format_ids)]
     if not wanted:
         raise ValueError(f"no format was asked for; choose from {', '.join(FORMATS)}")
-    singles = [format_id for format_id in wanted if format_id != "bundle"]
-    extra = "bundle" in wanted and not any(FORMATS[one].family in {"tflite", "onnx"} for one in singles)
+    singles = [format_id for format_id in wanted if FORMATS[format_id].family != "bundle"]
+    lonely = "bundle" in wanted and not any(FORMATS[one].family in {"tflite", "onnx"} for one in singles)
+    extra = (lonely or "c_array" in wanted) and "tflite_int8" not in singles
     if extra:
         singles.append("tflite_int8")
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -170,12 +172,11 @@ def write_many(
             _one_child({**job, "formats": rest}, rest, done, failed, timeout_s, memory_bytes)
     if "bundle" in wanted:
         members = [done[one] for one in singles if one in done and FORMATS[one].family in {"tflite", "onnx"}]
-        if members:
-            done["bundle"] = _bundle(members, out_dir, name)
-        else:
-            causes = "; ".join(failure.cause for failure in failed.values())
-            failed["bundle"] = Failure("bundle", f"no file could be written to put in ({causes})", by_person=False)
-    order = [*wanted, "tflite_int8"] if extra and "tflite_int8" not in wanted else wanted
+        _pack("bundle", members, out_dir, name, done, failed)
+    if "c_array" in wanted:
+        members = [done["tflite_int8"]] if "tflite_int8" in done else []
+        _pack("c_array", members, out_dir, name, done, failed)
+    order = [*wanted, "tflite_int8"] if extra else wanted
     return Written(
         artifacts=tuple(done[one] for one in order if one in done),
         failures=tuple(failed[one] for one in order if one in failed),
@@ -210,18 +211,27 @@ def _one_child(
             failed[one] = Failure(one, f"{cause} (before any format was begun)", by_person=False)
 
 
-def _bundle(members: list[Artifact], out_dir: Path, name: str) -> Artifact:
-    path = out_dir / f"{name}_bundle.zip"
+def _pack(
+    format_id: str, members: list[Artifact], out_dir: Path, name: str, done: dict[str, Artifact],
+    failed: dict[str, Failure],
+) -> None:
+    """A zip of files that were written, or why there is none, among `done` or `failed`."""
+    if not members:
+        causes = "; ".join(failure.cause for failure in failed.values())
+        failed[format_id] = Failure(format_id, f"no file could be written to put in ({causes})", by_person=False)
+        return
+    path = out_dir / f"{name}_{format_id}.zip"
     partial = path.with_name(path.name + ".partial")
-    write_bundle([(one.path, one.contract) for one in members], partial)
+    further = c_array.sources(members[0].path, members[0].contract) if format_id == "c_array" else {}
+    write_bundle([(one.path, one.contract) for one in members], partial, further)
     os.replace(partial, path)
     first = members[0].contract
     contract = Contract(
-        format="bundle", family="bundle", input=first.input, output=first.output, labels=first.labels,
+        format=format_id, family="bundle", input=first.input, output=first.output, labels=first.labels,
         int8_aware=first.int8_aware, versions=first.versions, operators={}, **sizes(path),
     )
     _save_contract(contract, path)
-    return _artifact(path, contract, tuple(f"holds {one.path.name}" for one in members))
+    done[format_id] = _artifact(path, contract, tuple(f"holds {one.path.name}" for one in members))
 
 
 def _artifact(path: Path, contract: Contract, notes: tuple[str, ...]) -> Artifact:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from exports import FORMATS
 from exports.statistics import mcnemar, median_interval, paired_difference
 from pipelines.lineage import lineage, zeros_only
 from pipelines.runs import Registry
@@ -68,7 +69,7 @@ def find(registry: Registry, references: Sequence[str]) -> list[ArtifactRecord]:
         if not matches:
             registry.get(reference)  # raises for an unknown run
             raise ValueError(f"run {reference} has no files yet; export some first")
-        found |= {item.id: item for item in matches if item.format not in ("bundle", "keras")}
+        found |= {item.id: item for item in matches if FORMATS[item.format].family in ("tflite", "onnx")}
     return list(found.values())
 
 

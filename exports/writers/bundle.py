@@ -1,4 +1,4 @@
-"""A zip to hand over: files, contracts, labels, self-test vectors, and `classify.py`, a sample of about ten lines.
+"""A zip to hand over: files, contracts, labels, self-test vectors, and `classify.py`, a sample of some twenty lines.
 
 The zip is the same bytes for the same members: fixed dates, fixed order, fixed permissions.
 """
@@ -7,53 +7,68 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from exports.contract import RESIZE_KERNELS, Contract, contract_path, selftest_path
 
 DATE = (1980, 1, 1, 0, 0, 0)
 
-LITERT = """\
-\"\"\"python classify.py photo.png  ->  the label (needs: pip install pillow numpy ai-edge-litert)\"\"\"
+HEAD = """\
+\"\"\"python classify.py [photo.png]: its label (needs Pillow); without one the self-test. Needs {packages}.\"\"\"
 import json, pathlib, sys
 import numpy as np
-from PIL import Image, ImageOps
-from ai_edge_litert.interpreter import Interpreter
+{runtime}
 here = pathlib.Path(__file__).parent
 c = json.loads((here / "{contract}").read_text("utf-8")); i = c["input"]
+{run}
+if len(sys.argv) == 1:
+    with np.load(here / "{selftest}") as test: pairs = list(zip(test["input"], test["output"]))
+    good = [answer(raw[None]).argmax() == wanted.argmax() for raw, wanted in pairs]
+    sys.exit(print(f"self-test: {{sum(good)}} of {{len(good)}} as expected") or not all(good))
+from PIL import Image, ImageOps
 image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("{mode}")
 image = image.resize((i["width"], i["height"]), Image.Resampling.{kernel})
 raw = np.asarray(image, np.float32).reshape(1, i["height"], i["width"], i["channels"]) * i["pixel_scale"]
 if i["scale"]: raw = np.rint(raw / i["scale"]) + i["zero_point"]
+print(c["labels"][int(answer(raw.astype(i["dtype"])).argmax())])
+"""
+
+# family -> packages, import, and the three lines that run the file on one input
+RUNTIMES = {
+    "tflite": (
+        "numpy, ai-edge-litert",
+        "from ai_edge_litert.interpreter import Interpreter",
+        """\
 net = Interpreter(str(here / "{model}")); net.allocate_tensors()
-net.set_tensor(net.get_input_details()[0]["index"], raw.astype(i["dtype"])); net.invoke()
-print(c["labels"][int(net.get_tensor(net.get_output_details()[0]["index"])[0].argmax())])
-"""
-
-ONNX = """\
-\"\"\"python classify.py photo.png  ->  the label (needs: pip install pillow numpy onnxruntime)\"\"\"
-import json, pathlib, sys
-import numpy as np, onnxruntime
-from PIL import Image, ImageOps
-here = pathlib.Path(__file__).parent
-c = json.loads((here / "{contract}").read_text("utf-8")); i = c["input"]
-image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("{mode}")
-image = image.resize((i["width"], i["height"]), Image.Resampling.{kernel})
-raw = np.asarray(image, np.float32).reshape(1, i["height"], i["width"], i["channels"])
+def answer(raw):
+    net.set_tensor(net.get_input_details()[0]["index"], raw); net.invoke()
+    return net.get_tensor(net.get_output_details()[0]["index"])[0]""",
+    ),
+    "onnx": (
+        "numpy, onnxruntime",
+        "import onnxruntime",
+        """\
 net = onnxruntime.InferenceSession(str(here / "{model}"), providers=["CPUExecutionProvider"])
-print(c["labels"][int(net.run(None, {{"image": raw}})[0][0].argmax())])
-"""
+answer = lambda raw: net.run(None, {{"image": raw}})[0][0]""",
+    ),
+}
 
 
-def write_bundle(members: list[tuple[Path, Contract]], path: Path) -> None:
+def write_bundle(
+    members: list[tuple[Path, Contract]], path: Path, further: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
     """Zip the `members` (artifact, contract), everything beside them and the sample for the first one to `path`.
+
+    `further` are files by name that go in as they are.
 
     Raises:
         ValueError: there is no member.
     """
     if not members:
         raise ValueError("a bundle needs at least one written file")
-    entries: dict[str, bytes] = {}
+    entries: dict[str, bytes] = dict(further)
     for artifact, contract in members:
         entries[artifact.name] = artifact.read_bytes()
         for beside in (contract_path(artifact), selftest_path(artifact)):
@@ -74,10 +89,13 @@ def write_bundle(members: list[tuple[Path, Contract]], path: Path) -> None:
 
 def sample(artifact: Path, contract: Contract) -> str:
     """The Python text of `classify.py` for one file."""
-    template = ONNX if contract.family == "onnx" else LITERT
-    return template.format(
+    packages, runtime, run = RUNTIMES[contract.family]
+    return HEAD.format(
+        packages=packages,
+        runtime=runtime,
         contract=contract_path(artifact).name,
-        model=artifact.name,
+        run=run.format(model=artifact.name),
+        selftest=selftest_path(artifact).name,
         mode="L" if contract.input.channels == 1 else "RGB",
         kernel=RESIZE_KERNELS[contract.input.resize],
     )
