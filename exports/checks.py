@@ -43,6 +43,7 @@ LIMITS: dict[str, Limits] = {
     "tflite_int8": Limits(agreement=0.95, mean_error=0.05, max_error=0.50, accuracy_drop=0.02),
     "tflite_uint8": Limits(agreement=0.95, mean_error=0.05, max_error=0.50, accuracy_drop=0.02),
     "tflite_mixed": Limits(agreement=0.95, mean_error=0.05, max_error=0.50, accuracy_drop=0.02),
+    "onnx_int8": Limits(agreement=0.95, mean_error=0.05, max_error=0.50, accuracy_drop=0.02),
     "edgetpu": Limits(agreement=0.95, mean_error=0.05, max_error=0.50, accuracy_drop=0.02),
 }
 

@@ -104,6 +104,15 @@ FORMATS: dict[str, Format] = {
             "onnx",
         ),
         Format(
+            "onnx_int8",
+            "ONNX int8",
+            "The int8 file for ONNX Runtime and NPU toolchains that read ONNX: the ranges of TFLite int8, a quarter of "
+            "the bytes; whether it is faster depends on the processor, so measure.",
+            ".onnx",
+            "onnx",
+            integer=True,
+        ),
+        Format(
             "bundle",
             "Bundle (zip)",
             "To hand over: files, contracts, labels, self-test vectors and a short Python sample in one zip; "

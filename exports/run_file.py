@@ -89,7 +89,10 @@ class OnnxRunner:
         options.log_severity_level = 3
         self.batch = batch
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._image = self._session.get_inputs()[0].name
+        image = self._session.get_inputs()[0]
+        if isinstance(image.shape[0], int) and image.shape[0] != batch:
+            raise ValueError(f"{path.name} takes {image.shape[0]} image per call, not {batch}")
+        self._image = image.name
 
     def __call__(self, raw: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self._image: raw})[0]

@@ -34,7 +34,7 @@ from exports.model_file import is_int8_aware
 from exports.rounding import PLAIN, Rounding
 from exports.run_file import KERAS_KERNELS, ONNX_KERNELS, open_runner
 from exports.tflite_file import TensorFacts, TfliteFacts, read_facts
-from exports.writers import WRITERS, c_array
+from exports.writers import WRITERS, c_array, onnx_int8
 from exports.writers.bundle import write_bundle
 from exports.writers.edgetpu import compiled_path
 from exports.writers.source import PIXEL, Source
@@ -289,6 +289,8 @@ def _describe(path: Path, format_id: str, source: Source, job: dict[str, Any]) -
     if family == "tflite":
         facts = read_facts(path.read_bytes())
         image, answer = facts.inputs[0], facts.outputs[0]
+    elif format_id == "onnx_int8":
+        image, answer = onnx_int8.ends_of(path)
     unit = family == "keras" or source.int8_aware
     return Contract(
         format=format_id,

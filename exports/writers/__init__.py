@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from exports.writers import edgetpu, keras, onnx, tflite
+from exports.writers import edgetpu, keras, onnx, onnx_int8, tflite
 from exports.writers.source import Source
 
 Writer = Callable[[Source, str, Path], list[str]]
@@ -23,5 +23,6 @@ WRITERS: dict[str, Writer] = {
     "tflite_int16x8": tflite.write,
     "edgetpu": edgetpu.write,
     "onnx_float32": onnx.write,
+    "onnx_int8": onnx_int8.write,
     "keras": keras.write,
 }

@@ -32,7 +32,6 @@ def write(source: Source, format_id: str, path: Path) -> list[str]:
         raise ValueError(
             "onnx_float32 cannot be written from an int8-aware model; export it from the model before the quantise step"
         )
-    import onnx
     import tf2onnx
 
     from zoo.keras import tf
@@ -47,11 +46,20 @@ def write(source: Source, format_id: str, path: Path) -> list[str]:
     traced = tf.function(partial(_answer, model, large), autograph=False)
     graph, _ = tf2onnx.convert.from_function(traced, input_signature=signature, opset=OPSET)
     _put_back(graph, large)
+    for value in (graph.graph.input[0], graph.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    path.write_bytes(settled_bytes(graph))
+    return []
+
+
+def settled_bytes(graph: Any) -> bytes:
+    """The graph as bytes that depend on the model alone, after `onnx.checker` has accepted it."""
+    import onnx
+
     _settle_order(graph)
     _settle_names(graph)
     onnx.checker.check_model(graph, full_check=True)
-    path.write_bytes(graph.SerializeToString(deterministic=True))
-    return []
+    return bytes(graph.SerializeToString(deterministic=True))
 
 
 def _answer(model: Any, large: list[Any], image: Any, *kernels: Any) -> Any:
@@ -107,14 +115,14 @@ def _settle_order(graph: Any) -> None:
 
 
 def _settle_names(graph: Any) -> None:
-    """Name the answer `logits`, the free dimension `batch` and the constants `constant`, and number repeated names.
+    """Name the input `image`, the answer `logits` and the constants `constant`, and number repeated names.
 
     tf2onnx counts its names (`const_fold_opt__12`) through the whole process and calls a shared constant after any of
     its users, so the same model would otherwise give other bytes depending on what was converted before it.
     """
     inner = graph.graph
     constants = {constant.name for constant in inner.initializer}
-    names: dict[str, str] = {"": "", "image": "image", inner.output[0].name: "logits"}
+    names: dict[str, str] = {"": "", inner.input[0].name: "image", inner.output[0].name: "logits"}
     times: Counter[str] = Counter(names.values())
 
     def settled(name: str) -> str:
@@ -125,6 +133,7 @@ def _settle_names(graph: Any) -> None:
         return names[name]
 
     inner.doc_string = ""
+    inner.input[0].name = "image"
     inner.output[0].name = "logits"
     for node in inner.node:
         node.input[:] = [settled(name) for name in node.input]
@@ -137,7 +146,5 @@ def _settle_names(graph: Any) -> None:
     for constant in inner.initializer:
         constant.name = settled(constant.name)
     inner.initializer.sort(key=lambda constant: constant.name)
-    for value in (inner.input[0], inner.output[0]):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
     # Shapes noted for inner tensors may still speak of the old symbol; they are derived again by every reader.
     del inner.value_info[:]

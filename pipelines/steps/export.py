@@ -15,7 +15,7 @@ from pipelines.data import Dataset
 from pipelines.settings import Settings, setting
 from pipelines.steps.step import Artifact, Result, State, Step, Surroundings
 
-INT8_AWARE_FORMATS = ("tflite_int8", "tflite_uint8", "edgetpu", "bundle", "c_array", "keras")
+INT8_AWARE_FORMATS = ("tflite_int8", "tflite_uint8", "edgetpu", "onnx_int8", "bundle", "c_array", "keras")
 GATE_IMAGES = 2000  # validation images a gate looks at; more changes its verdict by less than its own interval
 
 

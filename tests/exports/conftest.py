@@ -13,7 +13,7 @@ from exports import Artifact, save_model, write_many
 LABELS = tuple(str(digit) for digit in range(10))
 FORMATS_OF_A_PLAIN_MODEL = (
     "tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8", "tflite_uint8", "tflite_int16x8", "edgetpu",
-    "onnx_float32", "keras", "bundle",
+    "onnx_float32", "onnx_int8", "keras", "bundle",
 )
 
 

@@ -36,8 +36,8 @@ def aware(digits, tmp_path_factory: pytest.TempPathFactory) -> Aware:
 @pytest.fixture(scope="module")
 def files(aware: Aware, digits, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     written = write_many(
-        aware.path, ["tflite_int8", "tflite_uint8", "edgetpu", "keras"], tmp_path_factory.mktemp("files"), name="small",
-        labels=LABELS, calibration=digits.calibration, int8_aware=True,
+        aware.path, ["tflite_int8", "tflite_uint8", "edgetpu", "onnx_int8", "keras"], tmp_path_factory.mktemp("files"),
+        name="small", labels=LABELS, calibration=digits.calibration, int8_aware=True,
     )
     assert written.failures == ()
     return {artifact.format: artifact for artifact in written.artifacts}
@@ -48,7 +48,7 @@ def test_an_int8_aware_model_comes_back_from_its_file(aware: Aware, digits):
     assert np.array_equal(logits, aware.logits)
 
 
-@pytest.mark.parametrize("format_id", ["tflite_int8", "tflite_uint8", "edgetpu", "keras"])
+@pytest.mark.parametrize("format_id", ["tflite_int8", "tflite_uint8", "edgetpu", "onnx_int8", "keras"])
 def test_its_files_pass_the_gate(format_id: str, aware: Aware, files: dict[str, Artifact], digits):
     artifact = files[format_id]
     report = gate(artifact.path, artifact.contract, digits.images, aware.logits, digits.labels)

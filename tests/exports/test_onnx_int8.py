@@ -1,0 +1,63 @@
+"""ONNX int8: the same numbers as the int8 TFLite file, for the trained digits and for every network of the zoo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exports import Artifact, predict, save_model, write_many
+from exports.writers.onnx_int8 import ends_of
+from tests.exports.conftest import LABELS
+from tests.exports.test_zoo_files import lively
+from tests.zoo.designs import NAMES, small
+
+# Weights and ranges are equal; what is left is how a runtime rounds a value that lies between two steps.
+STEPS = 2
+
+
+def steps_apart(one: Artifact, other: Artifact, images: np.ndarray) -> np.ndarray:
+    """How many steps of the output the two files' answers differ by, `(n, classes)`."""
+    scale = one.contract.output.scale
+    assert scale == pytest.approx(other.contract.output.scale)
+    assert one.contract.output.zero_point == other.contract.output.zero_point
+    return np.abs(predict(one.path, one.contract, images) - predict(other.path, other.contract, images)) / scale
+
+
+def test_it_takes_and_gives_what_the_tflite_file_does(artifacts: dict[str, Artifact], digits):
+    tflite, onnx = artifacts["tflite_int8"], artifacts["onnx_int8"]
+    assert onnx.contract.input.dtype == "int8"
+    assert onnx.contract.input.scale == pytest.approx(tflite.contract.input.scale)
+    assert onnx.contract.input.zero_point == tflite.contract.input.zero_point
+    assert onnx.bytes < 0.8 * artifacts["onnx_float32"].bytes
+    assert steps_apart(tflite, onnx, digits.images).max() <= STEPS
+
+
+def test_a_float_file_has_no_quantised_ends(artifacts: dict[str, Artifact]):
+    with pytest.raises(ValueError, match=r"image of .* is not quantised"):
+        ends_of(artifacts["onnx_float32"].path)
+
+
+def test_the_same_model_gives_the_same_bytes(artifacts: dict[str, Artifact], digits, tmp_path: Path):
+    # In another order, and so with other counters inside the converter.
+    again = write_many(
+        digits.model_path, ["onnx_float32", "onnx_int8"], tmp_path, name="small", labels=LABELS,
+        calibration=digits.calibration,
+    )  # fmt: skip
+    assert [one.sha256 for one in again.artifacts] == [artifacts[one.format].sha256 for one in again.artifacts]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_answers_alike(name: str, tmp_path: Path):
+    model = lively(name, small(name))
+    save_model(model, tmp_path / "model.keras")
+    pixels = np.random.default_rng(5).integers(0, 256, (32, *model.input_shape[1:]), dtype=np.uint8)
+    labels = [str(number) for number in range(model.output_shape[-1])]
+    written = write_many(
+        tmp_path / "model.keras", ["tflite_int8", "onnx_int8"], tmp_path, name="net", labels=labels, calibration=pixels
+    )
+    assert written.failures == ()
+    apart = steps_apart(*written.artifacts, pixels)
+    assert apart.mean() <= 1, apart
