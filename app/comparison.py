@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -21,19 +22,30 @@ def finished_runs(registry: Registry) -> dict[str, Run]:
     return {run.id: run for run in done if run.id in with_files}
 
 
-def compared(registry: Registry, ids: list[str], baseline: str | None) -> list[dict[str, Any]]:
-    """The rows of these runs; worked out again only when a run or the baseline changed. Raises ValueError."""
+def devices(registry: Registry, ids: list[str]) -> Sequence[str]:
+    """The devices whose times were brought back for files of these runs."""
+    return registry.devices([item.id for item in registry.artifacts(ids)])
+
+
+def compared(
+    registry: Registry, ids: list[str], baseline: str | None, device: str | None = None
+) -> list[dict[str, Any]]:
+    """The rows of these runs; worked out again only when a run, baseline or device changed. Raises ValueError."""
     runs = [registry.get(one) for one in ids]
     files = {item.id for item in registry.artifacts(ids)}
-    stamp = tuple((run.id, run.name, run.attempt, run.finished) for run in runs)
-    return _rows(registry, str(registry.home.folder), stamp, tuple(ids), baseline if baseline in files else None)
+    stamp: tuple[Any, ...] = tuple((run.id, run.name, run.attempt, run.finished) for run in runs)
+    if device is not None:
+        stamp += tuple((one.artifact, one.created) for one in registry.latencies(list(files), device))
+    base = baseline if baseline in files else None
+    return _rows(registry, str(registry.home.folder), stamp, tuple(ids), base, device)
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing")
 def _rows(
-    _registry: Registry, home: str, stamp: tuple[Any, ...], ids: tuple[str, ...], baseline: str | None
+    _registry: Registry, home: str, stamp: tuple[Any, ...], ids: tuple[str, ...], baseline: str | None,
+    device: str | None,
 ) -> list[dict[str, Any]]:
-    found = rows(_registry, list(ids), baseline)
+    found = rows(_registry, list(ids), baseline, device)
     if len({row["run"] for row in found}) == 1:
         for row in found:  # the run's name on every line says nothing
             row["label"] = row["label"].removeprefix(f"{row['run_name']} · ")

@@ -14,7 +14,7 @@ from exports.formats import FORMATS, Format, format_named
 from exports.gate import GateReport, gate, opens
 from exports.int8_faults import Calibration
 from exports.keras_import import Imported, import_model
-from exports.latency import LatencyReport, LatencyRow, machine, measure
+from exports.latency import LatencyReport, LatencyRow, latency_row, machine, measure
 from exports.localise import localise
 from exports.mcu_boards import BOARDS
 from exports.mcu_fit import fit_mcu
@@ -25,6 +25,7 @@ from exports.run_file import KERNELS, predict
 from exports.skew import FEEDS, Feed, fed
 from exports.statistics import McNemar, holm, mcnemar, paired_difference, wilson
 from exports.tflite_file import WeightFacts, weight_facts
+from exports.verify import opened_bundle, verify_files
 from exports.writing import Artifact, ExportFailed, Failure, Written, write, write_many
 
 __all__ = [
@@ -65,11 +66,13 @@ __all__ = [
     "holm",
     "import_model",
     "is_int8_aware",
+    "latency_row",
     "load_model",
     "localise",
     "machine",
     "mcnemar",
     "measure",
+    "opened_bundle",
     "opens",
     "paired_difference",
     "predict",
@@ -78,6 +81,7 @@ __all__ = [
     "selftest_path",
     "try_calibrations",
     "try_precisions",
+    "verify_files",
     "weight_facts",
     "wilson",
     "write",

@@ -106,7 +106,7 @@ def _convolution(seen: Seen) -> Ruling:
     if seen.kind == "CONV_2D" and kernel.shape[3] != image.shape[3]:
         return Ruling(
             CPU, f"it is grouped: {image.shape[3]} channels come in, a filter reads {kernel.shape[3]}",
-            "split the channels, convolve each part, join them: form train of the zoo, format edgetpu",
+            f"{AS_EDGETPU}: the channels are split, each part convolved, and joined",
         )  # fmt: skip
     if not kernel.constant:
         return Ruling(CPU, "its weights are computed", "")
@@ -201,7 +201,7 @@ def _strided_slice(seen: Seen) -> Ruling:
 def _transpose(seen: Seen) -> Ruling:
     return Ruling(
         UNCERTAIN, "the compiler maps some transpositions and leaves others",
-        "shuffle channels by a pointwise convolution",
+        f"{AS_EDGETPU}: channels are put in order by a pointwise convolution",
     )  # fmt: skip
 
 
@@ -239,11 +239,11 @@ RULES: dict[str, Rule] = {
 
 # Kind -> what does the same on the chip, for operators that it does not have.
 EDITS = {
-    "HARD_SWISH": "use ReLU6: a minimalistic variant, or an architecture without hard-swish",
+    "HARD_SWISH": f"{AS_EDGETPU}: it becomes an addition, a ReLU6 and products; or train a minimalistic variant",
     "GELU": "use ReLU6",
     "ELU": "use ReLU6",
     "LEAKY_RELU": "use ReLU6, or PReLU with one slope for each channel",
-    "GATHER": "put channels in order by a pointwise convolution",
+    "GATHER": f"{AS_EDGETPU}: channels are put in order by a pointwise convolution",
     "DEQUANTIZE": AS_INT8,
     "ARG_MAX": "take the largest on the host",
 }

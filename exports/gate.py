@@ -88,17 +88,18 @@ def gate(
 
 
 def opens(
-    path: Path | str, contract: Contract, images: np.ndarray, *, timeout_s: float = 120.0,
+    path: Path | str, contract: Contract, images: np.ndarray, *, selftest: bool = False, timeout_s: float = 120.0,
     memory_bytes: int = MEMORY_BYTES,
 ) -> GateReport:
     """Whether the file is the one its contract was written for, and gives finite answers to uint8 `images`.
 
     What a file from anywhere must pass before a process of ours opens it: until then only a child does. Says nothing
-    about how right the answers are.
+    about how right the answers are; with `selftest` they must be those recorded beside the file.
     """
     path = Path(path).resolve()
     examiner = _Examiner(path, contract, images, timeout_s, memory_bytes)
-    return _report(_run(path, contract, images, examiner, check_hash=True)[0])
+    checks, answers = _run(path, contract, images, examiner, check_hash=True)
+    return _report([*checks, checks_of.selftest(answers, path, contract)] if selftest and answers else checks)
 
 
 def _run(
@@ -204,7 +205,7 @@ def _gate_bundle(
     checks = [checks_of.same_bytes(path, contract)] if check_hash else []
     with tempfile.TemporaryDirectory(prefix="litesmith-bundle-") as scratch:
         try:
-            listing = _unpack(path, Path(scratch))
+            listing = unpacked(path, Path(scratch))
         except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, ValueError, OSError) as error:
             return _report([*checks, Check("readable", False, f"the bundle cannot be unpacked ({error})")])
         missing = [name for name in ("labels.txt", "classify.py") if not (Path(scratch) / name).is_file()]
@@ -247,7 +248,7 @@ def _labels(path: Path, contract: Contract, member: str) -> Check:
     return Check(f"{member}: labels", same, told)
 
 
-def _unpack(path: Path, folder: Path) -> list[str]:
+def unpacked(path: Path, folder: Path) -> list[str]:
     """Unpacks the bundle and gives the names of the artifacts it lists. Raises: ValueError when it lists none."""
     with zipfile.ZipFile(path) as bundle:
         if sum(entry.file_size for entry in bundle.infolist()) > BUNDLE_BYTES:

@@ -58,6 +58,10 @@ class LatencyRow:
     verdict: str
     round_ms: tuple[float, ...]
 
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class LatencyReport:
@@ -104,9 +108,12 @@ def measure(
         if was_collecting:
             gc.enable()
     rows = [
-        _row(Path(path), contract, kernels, [one[at] for one in medians], [one[0] for one in medians], first=at == 0)
+        latency_row(
+            str(path), contract.format, kernel_set(contract, kernels), [one[at] for one in medians],
+            [one[0] for one in medians], first=at == 0,
+        )
         for at, (path, contract) in enumerate(paths_with_contracts)
-    ]
+    ]  # fmt: skip
     return LatencyReport(tuple(rows), machine(threads), rounds, SAMPLES_PER_ROUND)
 
 
@@ -144,9 +151,10 @@ def _round(calls: list[Callable[[], object]], repeats: list[int], number: int) -
     return [median(one) for one in samples]
 
 
-def _row(
-    path: Path, contract: Contract, kernels: str, seconds: list[float], first_seconds: list[float], *, first: bool
+def latency_row(
+    path: str, format_id: str, kernels: str, seconds: list[float], first_seconds: list[float], *, first: bool
 ) -> LatencyRow:
+    """What the medians of the rounds, a file's and the first file's, say of it."""
     ratios = [ours / theirs for ours, theirs in zip(seconds, first_seconds, strict=True)]
     ratio = median(ratios)
     low, high = median_interval(ratios)
@@ -156,9 +164,9 @@ def _row(
     stable = upper - lower <= STEADY
     times = median_interval(seconds)
     return LatencyRow(
-        path=str(path), format=contract.format, kernels=kernel_set(contract, kernels),
-        median_ms=median(seconds) * 1e3, interval=(times[0] * 1e3, times[1] * 1e3), ratio=ratio,
-        ratio_interval=(low, high), ratio_iqr=upper - lower, stable=stable,
+        path=path, format=format_id, kernels=kernels, median_ms=median(seconds) * 1e3,
+        interval=(times[0] * 1e3, times[1] * 1e3), ratio=ratio, ratio_interval=(low, high),
+        ratio_iqr=upper - lower, stable=stable,
         verdict="first" if first else verdict(ratio, (low, high), stable), round_ms=tuple(one * 1e3 for one in seconds),
     )
 

@@ -18,15 +18,21 @@ from pipelines.runs import Registry
 from pipelines.runs.records import ArtifactRecord, EvaluationRecord, LatencyRecord
 
 
-def rows(registry: Registry, references: Sequence[str], baseline: str | None = None) -> list[dict[str, Any]]:
+def rows(
+    registry: Registry, references: Sequence[str], baseline: str | None = None, device: str | None = None
+) -> list[dict[str, Any]]:
     """Gives one row per measured file of the runs, artifacts or hashes named in `references`.
 
     `baseline` is the artifact that differences refer to; without it the first float32 file, else the first row.
-    Raises ValueError for a reference that names nothing.
+    `device`: with the times that were brought back from there. Raises ValueError for a reference that names nothing.
     """
     artifacts = find(registry, references)
+    known = registry.devices([item.id for item in artifacts])
+    if device is not None and device not in known:
+        offer = f"there are those of {', '.join(known)}" if known else "bring some back with device-times"
+        raise ValueError(f"no times of {device!r} for these files; {offer}")
     evaluations = newest(registry.evaluations([item.id for item in artifacts], split="test"))
-    latencies = newest(registry.latencies([item.id for item in artifacts]))
+    latencies = newest(registry.latencies([item.id for item in artifacts], device))
     made_by = {
         (record.run, record.index): str(record.report.get("made_by", ""))
         for run in {item.run for item in artifacts}

@@ -26,10 +26,15 @@ class _Plain(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("litesmith")
 class HardSwish(_Plain):
-    """x * relu6(x + 3) / 6, spelt so that the converter finds its HARD_SWISH operator. Source: arXiv:1905.02244."""
+    """x * relu6(x + 3) / 6, spelt so that the converter finds its HARD_SWISH operator. Source: arXiv:1905.02244.
+
+    `three` is changed for chips that lack this operator (`zoo/chip.py`).
+    """
+
+    three = 3.0
 
     def call(self, x: Any) -> Any:
-        return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
+        return x * tf.nn.relu6(x + self.three) * (1.0 / 6.0)
 
 
 @keras.utils.register_keras_serializable("litesmith")

@@ -5,19 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tempfile
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from app import charts, words
+from app import charts, uploads, words
 from app.colours import colours
-from app.comparison import best_under, compared, controls_table, finished_runs, origins, plain_table
+from app.comparison import best_under, compared, controls_table, devices, finished_runs, origins, plain_table
 from app.guard import guarded
 from app.hurt_view import hurt_view
 from app.twin import line, on_the_command_line
 from app.workspace import registry, short
 from exports import FORMATS
+from pipelines.device_times import take_device_times
+from pipelines.proof import write_proof
 from pipelines.runs import Run
+
+HERE = "this machine"
 
 
 def asked_runs(known: dict[str, Run]) -> list[str]:
@@ -181,8 +188,44 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
+def report(chosen: tuple[str, ...], baseline: str) -> bytes:
+    """The bundle of these runs' files with a report on them."""
+    with tempfile.TemporaryDirectory(prefix="litesmith-report-") as folder:
+        path = Path(folder) / "report.zip"
+        write_proof(registry(), chosen, path, baseline)
+        return path.read_bytes()
+
+
+def times_from(chosen: list[str]) -> str | None:
+    """The device whose times are to be shown; None for this machine, and where there are no others."""
+    known = devices(registry(), chosen)
+    if not known:
+        return None
+    picked = st.selectbox("Times measured on", [HERE, *known], key="compare.device")
+    return None if picked == HERE else picked
+
+
+def own_device() -> None:
+    """How times of a person's own device get here."""
+    with st.expander("Times of your own device", icon=":material/smartphone:"):
+        st.markdown(
+            "Copy a bundle to the device, run `python time_files.py` there, and drop the `times.json` that it writes."
+        )
+        name = st.text_input("Name of the device", key="compare.device.name", placeholder="its processor, if empty")
+        upload = st.file_uploader("times.json", type=["json"], key="compare.device.times", max_upload_size=8)
+        if upload is not None and st.button("Take them in", icon=":material/add:", key="compare.device.take"):
+            with guarded("reading the times"):
+                found = take_device_times(registry(), uploads.keep(upload, ".json"), name or None)
+                st.success(f"{len(found['rows'])} files timed on {found['device']}.", icon=":material/check:")
+                st.session_state["compare.taken"] = found["device"]
+                st.rerun()
+        if taken := st.session_state.get("compare.taken"):
+            st.caption(f"Taken in: {taken}; pick it under “Times measured on”.")
+
+
 def show(chosen: list[str]) -> None:
-    rows = compared(registry(), chosen, st.session_state.get("compare.baseline"))
+    device = times_from(chosen)
+    rows = compared(registry(), chosen, st.session_state.get("compare.baseline"), device)
     labels = {row["id"]: row["label"] for row in rows}
     base = next((row for row in rows if row.get("baseline")), rows[0])
     picked = st.selectbox(
@@ -208,7 +251,7 @@ def show(chosen: list[str]) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge("zeros or shared values only: same size and speed", icon=":material/info:", color="orange")
             st.caption(f"{', '.join(sparse)}: no channel was removed; only the compressed download shrinks.")
-    kernels = "; ".join(
+    kernels = device or "; ".join(
         dict.fromkeys(words.measured_on(row["format"]) for row in rows if row["latency_ms"] is not None)
     )
     where = f" Timed on {kernels} ({timed.get('cpu', 'this machine')})." if timed else ""
@@ -258,9 +301,19 @@ def show(chosen: list[str]) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
+        st.download_button(
+            "Report (zip)",
+            partial(report, tuple(chosen), base["id"]),
+            file_name="litesmith_report.zip",
+            mime="application/zip",
+            icon=":material/verified:",
+            on_click="ignore",
+            help="The figures as a page and as JSON, with the files themselves; `verify` checks it on any machine",
+        )
     show_origins(rows)
     hurt_view(rows, base)
     matrices(rows, base)
+    own_device()
 
 
 st.title("Compare")
@@ -279,7 +332,12 @@ else:
             st.query_params["of"] = ",".join(chosen)
         with guarded("comparing"):
             show(chosen)
-    words_of_baseline = (
-        ["--baseline", st.session_state["compare.baseline"]] if st.session_state.get("compare.baseline") else []
+    given = {"--baseline": st.session_state.get("compare.baseline"), "--device": st.session_state.get("compare.device")}
+    further = [word for flag, value in given.items() if value and value != HERE for word in (flag, value)]
+    base_only = further[:2] if further[:1] == ["--baseline"] else []
+    on_the_command_line(
+        [
+            line("compare", *(chosen or ["RUN"]), *further, "--classes"),
+            line("report", *(chosen or ["RUN"]), *base_only, "--to", "litesmith_report.zip"),
+        ]
     )
-    on_the_command_line(line("compare", *(chosen or ["RUN"]), *words_of_baseline, "--classes"))

@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import words
 from app.calibration_view import calibration_view
+from app.chip_view import chip_view
 from app.comparison import finished_runs
 from app.guard import guarded
 from app.noise_view import noise_view
@@ -117,6 +118,8 @@ def one_file(item: ArtifactRecord, score: EvaluationRecord | None) -> None:
         gate_table(item)
     if item.format in INT8 and not (item.contract or {}).get("int8_aware"):
         noise_view(item.id, f"export.noise.{item.id}")
+    if item.passed and FORMATS[item.format].integer and FORMATS[item.format].family == "tflite":
+        chip_view(item.id, f"export.chip.{item.id}")
     if item.passed and FORMATS[item.format].family in ("tflite", "onnx"):
         skew_view(item.id, f"export.skew.{item.id}")
     st.caption(f"SHA-256 `{item.sha256}`")

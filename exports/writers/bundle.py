@@ -76,6 +76,7 @@ def write_bundle(
                 entries[beside.name] = beside.read_bytes()
         entries["labels.txt"] = "".join(f"{label}\n" for label in contract.labels).encode()
     entries["classify.py"] = sample(*members[0]).encode()
+    entries["time_files.py"] = Path(__file__).with_name("time_files.py").read_bytes()
     listing = [{"file": artifact.name, "format": contract.format, "sha256": contract.sha256}
                for artifact, contract in members]
     entries["bundle.json"] = (json.dumps({"files": listing}, indent=2) + "\n").encode()

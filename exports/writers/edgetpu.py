@@ -1,7 +1,7 @@
 """Files for the Coral Edge TPU: int8 with dense layers per tensor, then `edgetpu_compiler` where it is installed.
 
-Grouped convolutions stay in slices, as they were trained: the native operator is newer than the compiler (CONV_2D
-version 6, runtime 2.9).
+The model gets the form of `zoo/chip.py`. Grouped convolutions stay in slices, as they were trained: the native operator
+is newer than the compiler (CONV_2D version 6, runtime 2.9).
 
 The compiler is closed source, x86-64 Debian only, last released as 16.0 in 2021 on the base of TensorFlow 2.5. It is
 not part of any package index, so most machines do not have it: the file is then left as it is and marked so.

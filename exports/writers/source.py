@@ -59,11 +59,20 @@ class Source:
         image = keras.Input(self.model.input_shape[1:], batch_size=1, name="image")
         return keras.Model(image, self.model(image, training=False), name="static")
 
-    def raw_pixels(self, *, deployed: bool = True) -> keras.Model:
-        """The model with batch 1, fed 0..255, in its deployed form or as it was trained."""
+    @cached_property
+    def for_chip(self) -> keras.Model:
+        """The model as the Edge TPU knows its operators: groups in slices as they were trained, channels put in order
+        by pointwise convolutions, hard-swish in parts.
+        """
+        from zoo.chip import for_chip
+
+        return for_chip(self.model)
+
+    def raw_pixels(self, *, chip: bool = False) -> keras.Model:
+        """The model with batch 1, fed 0..255, in its deployed form or in that for the Edge TPU."""
         from zoo.keras import keras
 
-        model = self.deployed if deployed else self.model
+        model = self.for_chip if chip else self.deployed
         image = keras.Input(model.input_shape[1:], batch_size=1, name="image")
         unit = keras.layers.Rescaling(PIXEL, name="pixels_to_unit")(image)
         return keras.Model(image, model(unit, training=False), name="raw_pixels")

@@ -36,7 +36,7 @@ def write(source: Source, format_id: str, path: Path) -> list[str]:
 
 
 def convert(source: Source, format_id: str, *, edgetpu: bool = False) -> bytes:
-    """The flatbuffer of `format_id`; for the Edge TPU dense weights have a single scale and groups stay in slices."""
+    """The flatbuffer of `format_id`; for the Edge TPU dense weights have a single scale and the model its form."""
     if source.int8_aware:
         if format_id not in INT8_AWARE:
             raise ValueError(
@@ -50,7 +50,7 @@ def convert(source: Source, format_id: str, *, edgetpu: bool = False) -> bytes:
 def _convert_after_training(source: Source, format_id: str, edgetpu: bool) -> bytes:
     from zoo.keras import tf
 
-    converter = _converter(source.raw_pixels(deployed=not edgetpu))
+    converter = _converter(source.raw_pixels(chip=edgetpu))
     if format_id != "tflite_float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if format_id == "tflite_float16":
@@ -76,7 +76,7 @@ def _convert_after_training(source: Source, format_id: str, edgetpu: bool) -> by
         return converter.convert()
     content = _rounded(converter, source, integer, edgetpu)
     if source.rounding.correct_bias:
-        plain = _converter(source.raw_pixels(deployed=not edgetpu)).convert()
+        plain = _converter(source.raw_pixels(chip=edgetpu)).convert()
         content = corrected(plain, content, source.calibration_batches())
     return content
 

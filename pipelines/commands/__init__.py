@@ -9,6 +9,7 @@ from pipelines.commands.compare import COMMAND as COMPARE
 from pipelines.commands.cost import COMMAND as COST
 from pipelines.commands.data import COMMAND as DATA
 from pipelines.commands.demo import COMMAND as DEMO
+from pipelines.commands.device_times import COMMAND as DEVICE_TIMES
 from pipelines.commands.estimate import COMMAND as ESTIMATE
 from pipelines.commands.evaluate import COMMAND as EVALUATE
 from pipelines.commands.export import COMMAND as EXPORT
@@ -20,6 +21,7 @@ from pipelines.commands.localise import COMMAND as LOCALISE
 from pipelines.commands.measure import COMMAND as MEASURE
 from pipelines.commands.methods import COMMAND as METHODS
 from pipelines.commands.precision import COMMAND as PRECISION
+from pipelines.commands.proof import REPORT, VERIFY
 from pipelines.commands.remedies import COMMAND as REMEDIES
 from pipelines.commands.replay import COMMAND as REPLAY
 from pipelines.commands.robustness import COMMAND as ROBUSTNESS
@@ -36,7 +38,7 @@ COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         ZOO, COST, FIT, LINT, METHODS, DATA, IMPORT, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE,
-        RENAME, DELETE, RESTORE, EXPORT, INSPECT, EVALUATE, MEASURE, COMPARE, CALIBRATE, LOCALISE, REMEDIES, PRECISION,
-        SKEW, SENSITIVITY, ROBUSTNESS, DEMO, WORK, SUPERVISE,
+        RENAME, DELETE, RESTORE, EXPORT, INSPECT, EVALUATE, MEASURE, COMPARE, REPORT, VERIFY, DEVICE_TIMES,
+        CALIBRATE, LOCALISE, REMEDIES, PRECISION, SKEW, SENSITIVITY, ROBUSTNESS, DEMO, WORK, SUPERVISE,
     )
 }  # fmt: skip

@@ -16,6 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", help="artifact that differences refer to; without: the first float32 file")
 
 
+    parser.add_argument("--device", metavar="NAME", help="with times brought back by device-times instead of ours")
     parser.add_argument(
         "--classes", action="store_true", help="also what each class lost or gained against the baseline"
     )
@@ -23,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     registry = Registry(Home.open())
-    document: dict[str, Any] = {"rows": rows(registry, asked.items, asked.baseline)}
+    document: dict[str, Any] = {"rows": rows(registry, asked.items, asked.baseline, asked.device)}
     if asked.classes:
         base = next((row["id"] for row in document["rows"] if row["baseline"]), None)
         others = [row["id"] for row in document["rows"] if row["diff"] is not None and not row["baseline"]]

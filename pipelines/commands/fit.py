@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     limits = limits_of(asked)
     if not limits.named:
-        raise ValueError("no limit given; say at least one of --macs 20M, --kb 250, --activation-kb 256")
+        raise ValueError("no limit given; say at least one of --macs 20M, --kb 250, --activation-kb 256, --board pico")
     found = largest(
         asked.name, limits, resolutions=resolutions_of(asked), classes=asked.classes, channels=asked.channels,
         **options_of(architecture(asked.name), asked),

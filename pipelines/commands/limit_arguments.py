@@ -1,9 +1,10 @@
-"""The limits that commands take: multiply-adds, kB of int8 file, kB of activations."""
+"""The limits that commands take: multiply-adds, kB of int8 file, kB of activations, or a microcontroller board."""
 
 from __future__ import annotations
 
 import argparse
 
+from exports.mcu_boards import board_named
 from pipelines.commands.command import count, resolution
 from zoo.limits import Limits
 
@@ -13,15 +14,21 @@ def limit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--macs", metavar="N", help="at most so many multiply-adds: 20M, 20e6 or 20000000")
     parser.add_argument("--kb", metavar="N", help="at most so many kB (1,000 bytes) of int8 file, as predicted")
     parser.add_argument("--activation-kb", metavar="N", help="at most so many kB of activations at once, in int8")
+    parser.add_argument(
+        "--board", metavar="BOARD", help="within a board's flash and RAM, such as nano_33_ble; the runtime comes on top"
+    )
     parser.add_argument("--resolutions", metavar="R,R", help="only these, such as 96,128 or 96x128")
 
 
 def limits_of(asked: argparse.Namespace) -> Limits:
     """The limits asked for. Raises: ValueError for what is no number above 0."""
+    board = None if asked.board is None else board_named(asked.board)
     return Limits(
         macs=_limit("--macs", asked.macs, 1),
-        predicted_int8_bytes=_limit("--kb", asked.kb, 1000),
-        int8_peak_activation_bytes=_limit("--activation-kb", asked.activation_kb, 1000),
+        predicted_int8_bytes=_lower(_limit("--kb", asked.kb, 1000), board.flash if board else None),
+        int8_peak_activation_bytes=_lower(
+            _limit("--activation-kb", asked.activation_kb, 1000), board.ram if board else None
+        ),
     )
 
 
@@ -30,6 +37,12 @@ def resolutions_of(asked: argparse.Namespace) -> list[int | tuple[int, int]]:
     if asked.resolutions is None:
         return []
     return [resolution(one.strip()) for one in asked.resolutions.split(",")]
+
+
+def _lower(limit: int | None, kibibytes: int | None) -> int | None:
+    """The stricter one of what was asked for and what a board has."""
+    found = [one for one in (limit, kibibytes and 1024 * kibibytes) if one]
+    return min(found, default=None)
 
 
 def _limit(flag: str, text: str | None, unit: int) -> int | None:

@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 from pipelines.runs import states
 from pipelines.runs.attempt import Attempt, StepClock
 from pipelines.runs.home import Home
+from pipelines.runs.latencies import put_latencies
 from pipelines.runs.locks import locked
 from pipelines.runs.reading import step_of
 from pipelines.runs.records import StepRecord
 from pipelines.runs.registry import Registry
-from pipelines.runs.tables import ArtifactRow, EvaluationRow, FileRow, LatencyRow, MetricRow, RunRow, StepRow
+from pipelines.runs.tables import ArtifactRow, EvaluationRow, FileRow, MetricRow, RunRow, StepRow
 
 log = logging.getLogger(__name__)
 
@@ -247,17 +248,7 @@ class RunHandle(Attempt):
         given = dict(report)
         rows: Sequence[Mapping[str, Any]] = given.pop("rows")
         group = given.pop("group", None) or self.id
-
-        def record(session: Session) -> None:
-            for row in rows:
-                own = dict(row)
-                artifact_id = own.pop("artifact")
-                same = (LatencyRow.artifact_id == artifact_id, LatencyRow.group_key == group)
-                session.execute(delete(LatencyRow).where(*same))
-                values = {"group_key": group, "report": {**given, **own}, "created": time.time()}
-                session.add(LatencyRow(artifact_id=artifact_id, **values))
-
-        self._write(record)
+        self._write(lambda session: put_latencies(session, rows, given, group))
 
     # -- within ----------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from pipelines.runs import states, trash
 from pipelines.runs.disk import DiskUse, folder_bytes, free_bytes
 from pipelines.runs.home import Home
+from pipelines.runs.latencies import DEVICE, put_latencies
 from pipelines.runs.lineage import check_present, dependents_of, model_name, needed_runs
 from pipelines.runs.reading import artifact_of, evaluation_of, latency_of, metric_of, run_of, step_of
 from pipelines.runs.records import (
@@ -257,12 +258,26 @@ class Registry:
         with self.home.database.read() as session:
             return [evaluation_of(row) for row in session.scalars(query)]
 
-    def latencies(self, artifact_id: str | Sequence[str]) -> Sequence[LatencyRecord]:
-        """Returns the latency reports of one artifact or several, newest first."""
+    def latencies(self, artifact_id: str | Sequence[str], device: str | None = None) -> Sequence[LatencyRecord]:
+        """Returns the latency reports of one artifact or several, newest first: measured here, or on a device."""
         ids = [artifact_id] if isinstance(artifact_id, str) else artifact_id
-        query = select(LatencyRow).where(LatencyRow.artifact_id.in_(ids)).order_by(LatencyRow.id.desc())
+        elsewhere = LatencyRow.group_key.startswith(DEVICE, autoescape=True)
+        wanted = ~elsewhere if device is None else LatencyRow.group_key == DEVICE + device
+        query = select(LatencyRow).where(LatencyRow.artifact_id.in_(ids), wanted).order_by(LatencyRow.id.desc())
         with self.home.database.read() as session:
             return [latency_of(row) for row in session.scalars(query)]
+
+    def devices(self, artifact_ids: Sequence[str]) -> Sequence[str]:
+        """Returns the names of the devices on which any of these artifacts was timed."""
+        query = select(LatencyRow.group_key).where(
+            LatencyRow.artifact_id.in_(artifact_ids), LatencyRow.group_key.startswith(DEVICE, autoescape=True)
+        )
+        with self.home.database.read() as session:
+            return sorted({group.removeprefix(DEVICE) for group in session.scalars(query)})
+
+    def add_device_times(self, rows: Sequence[dict[str, Any]], shared: dict[str, Any], device: str) -> None:
+        """Records one measurement of files (`rows`, each with `artifact`) that was made on a person's device."""
+        self.home.database.write(lambda session: put_latencies(session, rows, shared, DEVICE + device))
 
     def log_path(self, run_id: str) -> Path:
         """Returns where the run's log lies (it may not exist yet)."""

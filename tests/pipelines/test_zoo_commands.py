@@ -126,3 +126,16 @@ def test_the_grid_keeps_within_limits(capsys: pytest.CaptureFixture[str]) -> Non
 )
 def test_cost_says_whether_the_width_is_the_papers(name, width, chosen, in_paper, capsys) -> None:
     assert document_of(capsys, "cost", name, "--width", width, *chosen)["in_paper"] is in_paper
+
+
+def test_the_largest_that_fits_a_board_keeps_within_its_flash_and_ram(capsys):
+    assert main(["fit", "mobilenet_v2", "--board", "nano_33_ble", "--classes", "10", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    best = document["best"]
+    assert best["predicted_int8_bytes"] <= 1024 * 1024
+    assert best["int8_peak_activation_bytes"] <= 256 * 1024
+    assert document["limits"]["int8_peak_activation_bytes"] == 256 * 1024
+    assert main(["fit", "mobilenet_v2", "--board", "nano_33_ble", "--kb", "100", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["limits"]["predicted_int8_bytes"] == 100_000
+    assert main(["fit", "mobilenet_v2", "--board", "nano_33"]) == 2
+    assert "nearest: nano_33_ble" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+"""What format edgetpu does for every network of the zoo: its verdict is never worse, and its answers stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exports import Artifact, explain_edgetpu, predict, save_model, write_many
+from tests.exports.test_zoo_files import lively
+from tests.zoo.designs import EVERY_VARIANT, small
+
+AGREE = 0.98
+BETTER = ("refused", "nothing mapped", "partial", "uncertain", "all mapped")
+# Network -> what keeps it from the chip in a plain int8 file, and no more in one of format edgetpu.
+REPAIRED = {"mobilenet_v3": "HARD_SWISH", "shufflenet_v2": "TRANSPOSE", "shufflenet_v1": "CONV_2D"}
+
+
+def both(name: str, folder: Path, **options) -> tuple[dict[str, Artifact], np.ndarray]:
+    """The int8 file and the Edge TPU's of one network, and the images they were calibrated with."""
+    model = lively(name, small(name, **options))
+    save_model(model, folder / "model.keras")
+    pixels = np.random.default_rng(5).integers(0, 256, (64, *model.input_shape[1:]), dtype=np.uint8)
+    labels = [str(number) for number in range(model.output_shape[-1])]
+    written = write_many(
+        folder / "model.keras", ["tflite_int8", "edgetpu"], folder, name="net", labels=labels, calibration=pixels
+    )
+    assert written.failures == ()
+    return {one.format: one for one in written.artifacts}, pixels
+
+
+def off_the_chip(found) -> set[str]:
+    return {one["kind"] for one in found["ops"] if one["placement"] != "edgetpu"}
+
+
+@pytest.mark.parametrize("name", REPAIRED)
+def test_what_kept_a_network_from_the_chip_is_gone(name, tmp_path):
+    files, _ = both(name, tmp_path)
+    before, after = (explain_edgetpu(files[one].path) for one in ("tflite_int8", "edgetpu"))
+    assert REPAIRED[name] in off_the_chip(before)
+    assert before["verdict"] != "all mapped"
+    assert after["verdict"] == "all mapped", (off_the_chip(after), after["refusals"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), EVERY_VARIANT)
+def test_every_network_has_a_verdict_that_the_format_never_worsens(name, options, tmp_path):
+    files, pixels = both(name, tmp_path, **options)
+    before, after = (explain_edgetpu(files[one].path) for one in ("tflite_int8", "edgetpu"))
+    print(name, options, before["verdict"], "->", after["verdict"], sorted(off_the_chip(after)))
+    assert BETTER.index(after["verdict"]) >= BETTER.index(before["verdict"])
+    assert all(one["reason"] for one in after["ops"] if one["placement"] != "edgetpu")
+    answers = [predict(files[one].path, files[one].contract, pixels).argmax(1) for one in ("tflite_int8", "edgetpu")]
+    assert (answers[0] == answers[1]).mean() >= AGREE
