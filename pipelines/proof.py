@@ -121,7 +121,11 @@ def check_claims(folder: Path, document: dict[str, Any], names: Sequence[str]) -
         if name not in names:
             checks.append(Check(f"{name}: report", False, "the report speaks of it, but it is not in the bundle"))
             continue
-        promised = Contract.beside(folder / name).sha256
+        try:
+            promised = Contract.beside(folder / name).sha256
+        except ValueError as error:
+            checks.append(Check(f"{name}: report", False, str(error)))
+            continue
         same = promised == row["sha256"]
         told = "the report speaks of these bytes" if same else "the report speaks of other bytes"
         checks.append(Check(f"{name}: report", same, told))

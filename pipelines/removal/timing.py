@@ -165,9 +165,11 @@ def _written(
 
 
 def gain_in_words(files: dict[str, dict[str, Any]]) -> str | None:
-    """The sentence owed to a reader when no file became faster; None when one did, or nothing was timed."""
+    """The sentence owed to a reader when no file is known to be faster; None when one is, or nothing was timed."""
     timed = {name: row for name, row in files.items() if "ratio" in row}
     if not timed or any(row["verdict"] == "faster" for row in timed.values()):
         return None
     shown = ", ".join(f"{name} {row['ratio']:.2f}" for name, row in timed.items())
+    if any(row["verdict"] == "unstable" for row in timed.values()):
+        return f"the machine was too busy to say whether a file became faster (time after / before: {shown}, unstable)"
     return f"no file became faster on this machine (time after / before: {shown})"

@@ -48,7 +48,6 @@ def test_what_kept_a_network_from_the_chip_is_gone(name, tmp_path):
 def test_every_network_has_a_verdict_that_the_format_never_worsens(name, options, tmp_path):
     files, pixels = both(name, tmp_path, **options)
     before, after = (explain_edgetpu(files[one].path) for one in ("tflite_int8", "edgetpu"))
-    print(name, options, before["verdict"], "->", after["verdict"], sorted(off_the_chip(after)))
     assert BETTER.index(after["verdict"]) >= BETTER.index(before["verdict"])
     assert all(one["reason"] for one in after["ops"] if one["placement"] != "edgetpu")
     answers = [predict(files[one].path, files[one].contract, pixels).argmax(1) for one in ("tflite_int8", "edgetpu")]

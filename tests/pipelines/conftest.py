@@ -17,10 +17,10 @@ def small_digits(cache_folder):
 
 JUDGED = {
     "name": "judged <script>alert(1)</script>",
-    "data": {"source": "digits", "resolution": 16},
-    "model": {"name": "mobilenet_v1", "width": 0.25},
+    "data": {"source": "digits", "resolution": 8},
+    "model": {"name": "resnet", "options": {"variant": "cifar20"}, "width": 0.5},
     "steps": [
-        {"train": {"epochs": 5, "batch": 32}},
+        {"train": {"epochs": 4, "batch": 32}},
         {"export": {"formats": ["tflite_float32", "tflite_int8"]}},
         {"measure": {"rounds": 8}},
     ],

@@ -25,6 +25,11 @@ def test_a_reader_is_told_when_nothing_became_faster() -> None:
     assert gain_in_words(rows) == "no file became faster on this machine (time after / before: tflite_int8 0.99)"
     assert gain_in_words({**rows, "tflite_float32": {"ratio": 0.5, "verdict": "faster"}}) is None
     assert gain_in_words({"tflite_int8": {"error": "no"}}) is None
+    busy = gain_in_words({**rows, "tflite_float32": {"ratio": 0.4, "verdict": "unstable"}})
+    assert busy == (
+        "the machine was too busy to say whether a file became faster "
+        "(time after / before: tflite_int8 0.99, tflite_float32 0.40, unstable)"
+    )
 
 
 @pytest.mark.slow
