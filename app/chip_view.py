@@ -85,13 +85,12 @@ def _mcu(found: Mapping[str, Any]) -> tuple[str, ...]:
         st.success(f"Fits {len(fitting)} of {len(found['boards'])} known boards.", icon=":material/developer_board:")
     else:
         st.warning("Fits none of the known boards.", icon=":material/developer_board:")
-    columns = st.columns(3)
+    columns = st.columns(2)
     columns[0].metric("Flash for the model", words.size(found["flash_bytes"]), help="The runtime's code comes on top")
     columns[1].metric("Arena at least", words.size(found["arena_bytes"]), help="RAM for activations and structures")
     busiest = found["busiest"]
-    columns[2].metric(
-        "Most in use at", busiest["layer"] or busiest["kind"], help=f"{words.size(found['live_bytes'])} at once"
-    )
+    where = busiest["layer"] or busiest["kind"]
+    st.caption(f"Most is in use at `{where}`: {words.size(found['live_bytes'])} at once.")
     st.dataframe(
         [
             {

@@ -94,7 +94,7 @@ def bars(found: Mapping[str, Any], theme: Colours) -> go.Figure:
     figure.add_vline(
         x=found["declared"]["top1"],
         line={"color": theme.accent, "width": 2},
-        annotation={"text": "as declared", "font": {"color": theme.accent}},
+        annotation={"text": "as declared", "font": {"color": theme.accent}, "xanchor": "right"},
     )
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
