@@ -93,17 +93,37 @@ def parse(data: bytes) -> Flatbuffer:
     """The tables of the flatbuffer `data`.
 
     Raises:
-        ValueError: the bytes do not carry TFLite's identifier.
+        ValueError: the bytes do not carry TFLite's identifier, or an operator reads what is made only after it.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     if data[4:8] != b"TFL3":
         raise ValueError(f"not a TFLite file: bytes 4..8 are {data[4:8]!r} instead of b'TFL3'")
-    return Flatbuffer(
+    file = Flatbuffer(
         schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(data), 0)),
         {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)},
         {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)},
     )
+    _check_order(file)
+    return file
+
+
+def _check_order(file: Flatbuffer) -> None:
+    """A runtime works through the operators as they stand, and would read memory that nothing has filled yet."""
+    for graph in file.model.subgraphs:
+        operators = list(graph.operators if graph.operators is not None else ())
+        made = {int(index): at for at, one in reversed(list(enumerate(operators))) for index in _indices(one.outputs)}
+        for at, one in enumerate(operators):
+            late = next((index for index in _indices(one.inputs) if made.get(index, -1) >= at), None)
+            if late is not None:
+                raise ValueError(
+                    f"operator {at} ({file.operator(one)[0]}) reads tensor {late}, which operator {made[late]} makes "
+                    "only then: the graph leads in a circle"
+                )
+
+
+def _indices(found: Any) -> list[int]:
+    return [] if found is None else [int(index) for index in found]
 
 
 def tensor_name(tensor: Any) -> str:

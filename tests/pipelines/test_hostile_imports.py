@@ -186,12 +186,13 @@ def changed_tflite(change: Callable[[object], None]) -> Callable[[Path, Path], P
 
 
 def huge_shape(model) -> None:
-    model.subgraphs[0].tensors[0].shape = np.array([1, 50_000, 50_000, 1])
+    main = model.subgraphs[0]
+    main.tensors[int(main.inputs[0])].shape = np.array([1, 50_000, 50_000, 1], np.int32)
 
 
 def self_reading(model) -> None:
     operators = model.subgraphs[0].operators
-    operators[0].inputs = np.array([int(operators[-1].outputs[0]), *list(operators[0].inputs)[1:]])
+    operators[0].inputs = np.array([int(operators[-1].outputs[0]), *list(operators[0].inputs)[1:]], np.int32)
 
 
 IMPORTED = {
