@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from exports.rounding import Rounding
-from exports.tflite_file import pack, parse
+from exports.rounding import STEPS, Rounding
+from exports.tflite_file import layers_of, pack, parse
 from exports.tflite_rounding import open_whole
 
 SAMPLE = 512  # values kept of each tensor and image
+SILENT = 1e-8  # a scale below which a tensor held no value: the converter gives it 2e-6 / 255
 
 
 def with_ranges(calibrated: bytes, batches: Sequence[np.ndarray], rounding: Rounding) -> bytes:
@@ -40,6 +41,33 @@ def with_ranges(calibrated: bytes, batches: Sequence[np.ndarray], rounding: Roun
         if high > low:
             main.tensors[index].quantization.min, main.tensors[index].quantization.max = [low], [high]
     return pack(file)
+
+
+def silent_layers(content: bytes) -> list[str]:
+    """Layers of an int8 file that put out nothing but 0 on all calibration images.
+
+    The converter gives them a scale of 8e-9, and a convolution whose scales lie more than 256 apart XNNPACK refuses,
+    with the whole file; a sum of such scales it ends the process for.
+    """
+    file = parse(content)
+    main = file.model.subgraphs[0]
+    found = []
+    for layer, operator in zip(layers_of(file), main.operators, strict=True):
+        given = main.tensors[int(operator.outputs[0])].quantization
+        if given is not None and given.scale is not None and len(given.scale) == 1 and given.scale[0] <= SILENT:
+            found.append(layer)
+    return found
+
+
+def with_room(calibrated: bytes) -> bytes:
+    """The calibrated flatbuffer whose tensors that are 0 throughout have the range 0 to 1: 0 stays exactly 0 in it."""
+    file = parse(calibrated)
+    changed = False
+    for tensor in file.model.subgraphs[0].tensors:
+        if _has_range(tensor) and tensor.quantization.max[0] - tensor.quantization.min[0] <= STEPS * SILENT:
+            tensor.quantization.min, tensor.quantization.max = [0.0], [1.0]
+            changed = True
+    return pack(file) if changed else calibrated
 
 
 def some_of(values: np.ndarray, count: int, draw: np.random.Generator) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from exports.bias_correction import corrected
 from exports.mixed_bits import MixedBits
-from exports.ranges import with_ranges
+from exports.ranges import silent_layers, with_ranges, with_room
 from exports.rounding import PLAIN
 from exports.tflite_file import layers_of, parse, tensor_name
 from exports.writers.source import Source
@@ -31,12 +31,16 @@ def write(source: Source, format_id: str, path: Path) -> list[str]:
     Raises:
         ValueError: calibration images are missing, or the model is int8-aware and the format is not an 8-bit one.
     """
-    path.write_bytes(convert(source, format_id))
-    return []
+    notes: list[str] = []
+    path.write_bytes(convert(source, format_id, notes=notes))
+    return notes
 
 
-def convert(source: Source, format_id: str, *, edgetpu: bool = False) -> bytes:
-    """The flatbuffer of `format_id`; for the Edge TPU dense weights have a single scale and the model its form."""
+def convert(source: Source, format_id: str, *, edgetpu: bool = False, notes: list[str] | None = None) -> bytes:
+    """The flatbuffer of `format_id`; for the Edge TPU dense weights have a single scale and the model its form.
+
+    What a reader should know of it is added to `notes`.
+    """
     if source.int8_aware:
         if format_id not in INT8_AWARE:
             raise ValueError(
@@ -44,10 +48,10 @@ def convert(source: Source, format_id: str, *, edgetpu: bool = False) -> bytes:
                 "export it from the model before the quantise step"
             )
         return _convert_int8_aware(source, format_id, edgetpu)
-    return _convert_after_training(source, format_id, edgetpu)
+    return _convert_after_training(source, format_id, edgetpu, [] if notes is None else notes)
 
 
-def _convert_after_training(source: Source, format_id: str, edgetpu: bool) -> bytes:
+def _convert_after_training(source: Source, format_id: str, edgetpu: bool, notes: list[str]) -> bytes:
     from zoo.keras import tf
 
     converter = _converter(source.raw_pixels(chip=edgetpu))
@@ -73,7 +77,11 @@ def _convert_after_training(source: Source, format_id: str, edgetpu: bool) -> by
         )
         return plain.file(plain.resolved(source.rounding.precision))
     if format_id not in ROUNDED or (source.rounding == PLAIN and format_id != "tflite_mixed"):
-        return converter.convert()
+        content = converter.convert()
+        silent = silent_layers(content) if format_id in ROUNDED else []
+        if not silent:
+            return bytes(content)
+        notes.append(f"{', '.join(silent)}: 0 on every calibration image; such a layer does nothing for the answer")
     content = _rounded(converter, source, integer, edgetpu)
     if source.rounding.correct_bias:
         plain = _converter(source.raw_pixels(chip=edgetpu)).convert()
@@ -89,6 +97,7 @@ def _rounded(converter: Any, source: Source, integer: Any, edgetpu: bool) -> byt
     calibrated = converter.convert()
     if source.rounding.ranges != "min_max":
         calibrated = with_ranges(calibrated, source.calibration_batches(), source.rounding)
+    calibrated = with_room(calibrated)
     return mlir_quantize(
         calibrated,
         input_data_type=integer,

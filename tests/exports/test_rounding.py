@@ -8,9 +8,13 @@ import pytest
 from exports import Rounding, gate, localise, write, write_many
 from exports.bias_correction import corrected
 from exports.int8_noise import int8_noise
-from exports.ranges import some_of
-from exports.tflite_file import pack, parse
+from exports.model_file import save_model
+from exports.ranges import silent_layers, some_of
+from exports.run_file import LiteRtRunner
+from exports.tflite_file import pack, parse, read_facts
 from exports.tflite_rounding import pairs_of
+from exports.writers import WRITERS
+from exports.writers.source import Source
 from tests.exports.conftest import LABELS
 
 TAIL = np.concatenate([np.random.default_rng(0).normal(size=20_000), [60.0]])
@@ -103,3 +107,36 @@ def test_named_layers_stay_float_and_a_name_that_fits_none_is_refused(digits, tm
     ).failures  # fmt: skip
     assert failure.by_person
     assert "fits no layer of the file; its layers are" in failure.cause
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
+def test_layers_that_put_out_nothing_leave_a_file_that_runs(tmp_path) -> None:
+    """A gate whose ReLU is always 0, and a sum of two maps that are: the converter's own scales XNNPACK refuses."""
+    from zoo import layers
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 1), name="image")
+    x = layers.relu(layers.conv(image, 8, 3, name="stem_conv", bias=True), name="stem_relu")
+    seen = layers.global_pool(x, name="se_pool", keep_map=True)
+    seen = layers.relu(layers.conv(seen, 4, name="se_reduce", bias=True), name="se_relu")
+    x = layers.gate(x, layers.sigmoid(layers.conv(seen, 8, name="se_expand", bias=True), name="se_sigmoid"), name="se")
+    dead = [layers.relu(layers.conv(x, 8, name=f"dead{n}_conv", bias=True), name=f"dead{n}_relu") for n in range(2)]
+    x = layers.add([x, layers.add(dead, name="dead_sum")], name="sum")
+    model = keras.Model(image, layers.dense(layers.global_pool(x, name="head_pool"), 10, name="logits"))
+    model.get_layer("se_expand").bias.assign([1.0] * 8)
+    for name in ("se_reduce", "dead0_conv", "dead1_conv"):
+        model.get_layer(name).bias.assign([-100.0] * model.get_layer(name).filters)
+    save_model(model, tmp_path / "model.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+    notes = WRITERS["tflite_int8"](Source(tmp_path / "model.keras", pixels), "tflite_int8", tmp_path / "int8.tflite")
+    assert len(notes) == 1
+    assert notes[0].startswith("se_reduce, dead0_conv, dead1_conv: 0 on every calibration image")
+    content = (tmp_path / "int8.tflite").read_bytes()
+    assert silent_layers(content) == []
+    run = LiteRtRunner(tmp_path / "int8.tflite")
+    file = read_facts(content)
+    steps = np.concatenate([run((one.astype(np.int16) - 128).astype(np.int8)[None]) for one in pixels])
+    answers = (steps.astype(np.float32) - file.outputs[0].zero_point) * file.outputs[0].scale
+    wanted = model(pixels.astype(np.float32) / 255.0, training=False).numpy()
+    assert np.abs(answers - wanted).max() <= 0.05 * np.abs(wanted).max()
