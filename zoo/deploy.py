@@ -1,6 +1,6 @@
 """From the training form of a network to the form that is deployed: the same answers from fewer, larger operators.
 
-Two things are rewritten, wherever they stand in a model:
+Three things are rewritten, wherever they stand in a model:
 
 - Groups trained as slices, small convolutions and a concatenation (`zoo/blocks/grouped.py`, recognised by its names and
   checked by structure) become one native grouped convolution.
@@ -9,6 +9,8 @@ Two things are rewritten, wherever they stand in a model:
   Fully learnable groups: a grouped convolution between two gathers when they came out equally large, else a
   convolution for each (arXiv:1904.00346). Normalisation and activation behind move in front of the reordering, where
   they fold into the convolution.
+- A frozen scale by channel without an offset, such as the step from [0, 1] to the pixels of a model from elsewhere,
+  goes into the convolutions that read it.
 """
 
 from __future__ import annotations
@@ -185,6 +187,24 @@ def _separate_groups(plan: Plan, call: Call, kernel: np.ndarray, groups: Groups)
     return True
 
 
+def _fold_scale(plan: Plan, call: Call) -> bool:
+    """A frozen 1x1 depthwise scale whose offset is 0, so that the zeros of a padding stay what they were."""
+    config = call.config
+    one_by_one = tuple(config["kernel_size"]) == tuple(config["strides"]) == (1, 1)
+    if config.get("trainable", True) or not one_by_one or len(call.weights) != 2 or call.weights[1].any():
+        return False
+    readers = [one for one in plan.calls.values() if call.name in one.inputs]
+    plain = all(one.kind == "Conv2D" and one.config["groups"] == 1 for one in readers)
+    if not readers or not plain or call.name in plan.outputs or call.channels != plan.channels_of(call.inputs[0]):
+        return False
+    scale = call.weights[0].reshape(-1)
+    for one in readers:
+        kernel, *rest = one.weights
+        plan.calls[one.name] = replace(one, weights=(kernel * scale[:, None], *rest), inputs=call.inputs)
+    del plan.calls[call.name]
+    return True
+
+
 def _living(groups: Groups) -> tuple[list[Channels], list[Channels]]:
     """The groups that compute something; outputs without inputs join the smallest of them, where their kernel is 0."""
     pairs = [pair for pair in zip(groups.inputs, groups.outputs, strict=True) if all(pair)]
@@ -267,6 +287,7 @@ def _of_group(name: str, stem: str, group: str) -> str:
 
 _REWRITES = {
     "Concatenate": _join_groups,
+    "DepthwiseConv2D": _fold_scale,
     "CondensingConv2D": _condensed_convolution,
     "CondensingDense": _condensed_dense,
     "LearnedGroupConv2D": _learned_convolution,

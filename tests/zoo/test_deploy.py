@@ -228,6 +228,29 @@ def test_groups_that_were_changed_one_by_one_stay_as_they_are():
         assert deploy(model) is model
 
 
+def scaled(offset: float, trainable: bool = False) -> Any:
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(3)
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.affine(image, name="step")
+    x = layers.add([layers.conv(x, 4, 3, name="one_conv"), layers.conv(x, 4, 1, name="other_conv")], name="sum")
+    model = keras.Model(image, layers.dense(layers.global_pool(x, name="pool"), 3, name="logits"))
+    model.get_layer("step").set_weights([np.reshape([255.0, 2.0, 0.5], (1, 1, 3, 1)), np.full(3, offset)])
+    model.get_layer("step").trainable = trainable
+    return model
+
+
+def test_a_frozen_scale_goes_into_the_convolutions_that_read_it():
+    model = scaled(0.0)
+    less = deploy(model)
+    assert [layer.name for layer in less.layers if layer.name == "step"] == []
+    images = np.random.default_rng(0).random((4, 8, 8, 3), dtype="float32")
+    np.testing.assert_allclose(less(images), model(images), rtol=1e-4, atol=1e-4)
+    assert deploy(scaled(1.0)).get_layer("step") is not None  # zeros of the padding would be moved as well
+    assert deploy(scaled(0.0, trainable=True)).get_layer("step") is not None
+
+
 def test_a_model_without_groups_is_given_back_itself():
     model = network(lambda x: layers.conv(x, 8, name="one_conv"))
     assert deploy(model) is model
