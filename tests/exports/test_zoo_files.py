@@ -16,7 +16,7 @@ from exports.run_file import LiteRtRunner, OnnxRunner
 from exports.tflite_file import UNFROZEN, read_facts
 from exports.writers import WRITERS
 from exports.writers.source import Source
-from tests.zoo.designs import EVERY_VARIANT, NAMES, small
+from tests.zoo.designs import EVERY_VARIANT, NAMES, others_slow, small
 
 # The converter remarks that an int8 input has no statistics of its own; the calibration images give them.
 pytestmark = pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:
 ROOT = Path(__file__).parents[2]
 IMAGES = 4
 RELATIVE = 1e-4  # of the largest logit
+# A plain chain, sums, concatenations, gates with hard-swish, shuffles: what the other families are made of.
+QUICK = ("mobilenet_v1", "mobilenet_v2", "squeezenet", "mobilenet_v3", "shufflenet_v2")
 
 
 def lively(name: str, request: dict[str, Any]) -> Any:
@@ -75,7 +77,7 @@ def files_agree(model: Any, folder: Path) -> None:
     assert len(np.unique(answers)) > 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", others_slow(NAMES, QUICK))
 def test_small_design_becomes_every_file(name, tmp_path):
     all_files_agree(name, small(name), tmp_path)
 
