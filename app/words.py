@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.runs import own_file
+
 # Word, colour of Streamlit's badges, icon. The word always stands beside the colour.
 STATES: Mapping[str, tuple[str, str, str]] = {
     "created": ("not started", "gray", ":material/radio_button_unchecked:"),
@@ -142,9 +144,8 @@ def model_line(recipe: Mapping[str, Any]) -> str:
     model, data = recipe.get("model") or {}, recipe.get("data") or {}
     side = data.get("resolution")
     shown = f" at {'x'.join(map(str, side)) if isinstance(side, list | tuple) else side} px" if side else ""
-    start = str(recipe.get("start") or "")
-    if start.startswith("file:"):
-        return f"{source_name(start)} on {source_name(str(data.get('source')))}{shown}"
+    if file := own_file(recipe):
+        return f"{source_name(f'file:{file}')} on {source_name(str(data.get('source')))}{shown}"
     return f"{model.get('name')} x {model.get('width', 1.0):g} on {source_name(str(data.get('source')))}{shown}"
 
 
@@ -152,4 +153,4 @@ def source_name(source: str) -> str:
     """A data source without its long path: zip:/a/b/pets.zip -> pets.zip. Uploads lose the digest in their name."""
     kind, colon, path = source.partition(":")
     name = path.rstrip("/").rsplit("/", 1)[-1] if colon and path else kind
-    return re.sub(r"-[0-9a-f]{12}(?=\.(?:zip|keras|h5|hdf5)$)", "", name)
+    return re.sub(r"-[0-9a-f]{12}(?=\.(?:zip|keras|h5|hdf5|tflite|onnx)$)", "", name)

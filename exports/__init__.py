@@ -5,6 +5,7 @@ Importing this room imports neither TensorFlow nor a runtime; converting and jud
 
 from __future__ import annotations
 
+from exports.adopted import Finished, adopt, read_finished
 from exports.calibrations import Trial, try_calibrations
 from exports.checks import LIMITS, Check, Limits
 from exports.contract import Contract, InputSpec, OutputSpec, contract_path, selftest_path
@@ -43,6 +44,7 @@ __all__ = [
     "ExportFailed",
     "Failure",
     "Feed",
+    "Finished",
     "Format",
     "GateReport",
     "Imported",
@@ -56,6 +58,7 @@ __all__ = [
     "Trial",
     "WeightFacts",
     "Written",
+    "adopt",
     "contract_path",
     "evaluate",
     "explain_edgetpu",
@@ -76,6 +79,7 @@ __all__ = [
     "opens",
     "paired_difference",
     "predict",
+    "read_finished",
     "save_model",
     "score",
     "selftest_path",

@@ -123,7 +123,10 @@ def _coverage(contract: Contract) -> list[str]:
     image = contract.input
     limits = np.iinfo(image.dtype)
     assert image.scale is not None
-    low, high = ((end - (image.zero_point or 0)) * image.scale / image.pixel_scale for end in (limits.min, limits.max))
+    low, high = (
+        ((end - (image.zero_point or 0)) * image.scale - image.pixel_offset) / image.pixel_scale
+        for end in (limits.min, limits.max)
+    )
     if low <= 1.0 and 250.0 <= high <= 1024.0:
         return []
     return [

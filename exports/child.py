@@ -96,6 +96,18 @@ def _mcu(job: dict[str, Any], report: Report) -> None:
     fit_here(job, report)
 
 
+def _finished(job: dict[str, Any], report: Report) -> None:
+    from exports.adopted import read_here
+
+    read_here(job, report)
+
+
+def _adopt(job: dict[str, Any], report: Report) -> None:
+    from exports.adopted import adopt_here
+
+    adopt_here(job, report)
+
+
 ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "write": _write,
     "examine": _examine,
@@ -107,6 +119,8 @@ ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "precisions": _precisions,
     "edgetpu": _edgetpu,
     "mcu": _mcu,
+    "finished": _finished,
+    "adopt": _adopt,
 }
 
 

@@ -1,8 +1,8 @@
 """What a person must know to feed an artifact and to read its answer; stored as `<stem>.contract.json` beside it.
 
-Pixels are always 0..255 for the person. The number a file wants is
-`pixel * pixel_scale` for float files and `round(pixel * pixel_scale / scale) + zero_point` for integer files;
-`pixel_scale` is 1 for files that hold the step to [0, 1] inside and 1/255 for those that expect [0, 1].
+Pixels are always 0..255 for the person. A file wants `value = pixel * pixel_scale + pixel_offset` when it is a float
+file, and `round(value / scale) + zero_point` when it is an integer one; `pixel_scale` is 1 for files that hold the step
+to [0, 1] inside and 1/255 for those that expect [0, 1]. The offset is 0 but for files from elsewhere that want [-1, 1].
 """
 
 from __future__ import annotations
@@ -40,11 +40,15 @@ class InputSpec:
     resize: str
     scale: float | None = None
     zero_point: int | None = None
+    pixel_offset: float = 0.0
 
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """The answer of a file: one logit per label, `(raw - zero_point) * scale` for integer files; no softmax."""
+    """The answer of a file: one number per label, `(raw - zero_point) * scale` for integer files.
+
+    `kind` is `logits` for all that is written here, without a softmax, and `scores` for files from elsewhere.
+    """
 
     name: str
     kind: str
@@ -121,6 +125,8 @@ class Contract:
                 found.append(f"{end} zero point {spec.zero_point!r} is no whole number")
         if not _positive(image.pixel_scale):
             found.append(f"pixel scale {image.pixel_scale!r} is no number above 0")
+        if not _number(image.pixel_offset):
+            found.append(f"pixel offset {image.pixel_offset!r} is no number")
         if tuple(image.range) != PIXELS:
             found.append(f"wrong input range: {tuple(image.range)}; pixels are always 0..255")
         if CHANNEL_ORDERS.get(image.order) != image.channels:
@@ -164,10 +170,13 @@ class Contract:
         if images.ndim != 4 or images.shape[1:] != wanted:
             raise ValueError(f"images have shape {images.shape}; this file takes (n, {', '.join(map(str, wanted))})")
         if self.input.scale is None:
-            return images.astype(self.input.dtype) * np.dtype(self.input.dtype).type(self.input.pixel_scale)
+            number = np.dtype(self.input.dtype).type
+            values = images.astype(self.input.dtype) * number(self.input.pixel_scale)
+            return values + number(self.input.pixel_offset) if self.input.pixel_offset else values
         # A byte has 256 values, so the formula is computed once per value.
         limits = np.iinfo(self.input.dtype)
-        steps = np.rint(np.arange(256) * (self.input.pixel_scale / self.input.scale)) + (self.input.zero_point or 0)
+        values = np.arange(256) * (self.input.pixel_scale / self.input.scale)
+        steps = np.rint(values + self.input.pixel_offset / self.input.scale) + (self.input.zero_point or 0)
         return np.clip(steps, limits.min, limits.max).astype(self.input.dtype)[images]
 
     def logits_from_raw(self, raw: np.ndarray) -> np.ndarray:
@@ -191,5 +200,9 @@ def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
 def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value > 0
+    return _number(value) and value > 0

@@ -65,7 +65,7 @@ def hypotheses(contract: Contract, images: np.ndarray) -> dict[str, tuple[Contra
     found: dict[str, tuple[Contract, np.ndarray]] = {}
     if contract.input.scale is None:
         for name, factor in (("unit", 1 / 255), ("bytes", 255.0)):
-            image = replace(contract.input, pixel_scale=contract.input.pixel_scale * factor)
+            image = replace(contract.input, pixel_scale=contract.input.pixel_scale * factor, pixel_offset=0.0)
             found[name] = (replace(contract, input=image), images)
     found["inverted"] = (contract, 255 - images)
     if contract.input.channels == 3:

@@ -33,8 +33,12 @@ class Feed:
     order: Callable[[Pixels], Pixels] | None = None
 
 
-def _wants(top: float) -> Callable[[Contract], bool]:
-    return lambda contract: not np.isclose(255 * contract.input.pixel_scale, top)
+def _wants(low: float, high: float) -> Callable[[Contract], bool]:
+    def fits(contract: Contract) -> bool:
+        image = contract.input
+        return not np.allclose((image.pixel_offset, 255 * image.pixel_scale + image.pixel_offset), (low, high))
+
+    return fits
 
 
 def _in_colour(contract: Contract) -> bool:
@@ -44,11 +48,11 @@ def _in_colour(contract: Contract) -> bool:
 FEEDS: Mapping[str, Feed] = {
     feed.name: feed
     for feed in (
-        Feed("range_0_255", "pixels 0..255 for 0..1", "divide the pixels by 255", _wants(255.0),
+        Feed("range_0_255", "pixels 0..255 for 0..1", "divide the pixels by 255", _wants(0, 255),
              values=lambda pixels: pixels),
-        Feed("range_0_1", "pixels 0..1 for 0..255", "leave the pixels undivided, 0..255", _wants(1.0),
+        Feed("range_0_1", "pixels 0..1 for 0..255", "leave the pixels undivided, 0..255", _wants(0, 1),
              values=lambda pixels: pixels / 255),
-        Feed("range_-1_1", "pixels -1..1", "leave out the step to -1..1", lambda contract: True,
+        Feed("range_-1_1", "pixels -1..1", "leave out the step to -1..1", _wants(-1, 1),
              values=lambda pixels: pixels / 127.5 - 1),
         Feed("bgr", "BGR for RGB", "turn the colours into the order red, green, blue", _in_colour,
              order=lambda pixels: pixels[..., ::-1]),

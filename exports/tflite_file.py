@@ -163,6 +163,18 @@ def read_facts(data: bytes) -> TfliteFacts:
     return facts_of(parse(data))
 
 
+def stored_types(data: bytes) -> set[str]:
+    """The types of the constants that the flatbuffer `data` holds, in the schema's names."""
+    file = parse(data)
+    buffers = file.model.buffers
+    return {
+        file.type_names[tensor.type]
+        for graph in file.model.subgraphs
+        for tensor in graph.tensors
+        if buffers[tensor.buffer].data is not None and len(buffers[tensor.buffer].data)
+    }
+
+
 def facts_of(file: Flatbuffer) -> TfliteFacts:
     """The same of tables that are already read."""
     model = file.model

@@ -230,7 +230,7 @@ def _pack(
         format=format_id, family="bundle", input=first.input, output=first.output, labels=first.labels,
         int8_aware=first.int8_aware, versions=first.versions, operators={}, **sizes(path),
     )
-    _save_contract(contract, path)
+    save_contract(contract, path)
     done[format_id] = _artifact(path, contract, tuple(f"holds {one.path.name}" for one in members))
 
 
@@ -253,11 +253,11 @@ def write_here(job: dict[str, Any], report: Any) -> None:
         try:
             notes = WRITERS[format_id](source, format_id, partial)
             contract = _describe(partial, format_id, source, job)
-            _first_run(partial, selftest_path(path), contract, source)
+            first_run(partial, selftest_path(path), contract, source.calibration)
             os.replace(partial, path)
             if compiled_path(partial).is_file():
                 os.replace(compiled_path(partial), compiled_path(path))
-            _save_contract(contract, path)
+            save_contract(contract, path)
         except ValueError as error:
             report("failed", format=format_id, cause=str(error), by_person=True)
         except Exception as error:
@@ -308,7 +308,7 @@ def _describe(path: Path, format_id: str, source: Source, job: dict[str, Any]) -
         int8_aware=source.int8_aware,
         kernel_set={"onnx": ONNX_KERNELS, "keras": KERAS_KERNELS}.get(family, "reference"),
         min_runtime=facts.min_runtime if facts else None,
-        operators=facts.operators if facts else _operators(path, family),
+        operators=facts.operators if facts else operators_of(path, family),
         float_tensors=_strict_float_tensors(facts, format_id),
         versions=_versions(),
         **sizes(path),
@@ -324,7 +324,7 @@ def _strict_float_tensors(facts: TfliteFacts | None, format_id: str) -> int | No
     return facts.float_tensors
 
 
-def _operators(path: Path, family: str) -> dict[str, int]:
+def operators_of(path: Path, family: str) -> dict[str, int]:
     if family != "onnx":
         return {}
     import onnx
@@ -333,14 +333,16 @@ def _operators(path: Path, family: str) -> dict[str, int]:
     return {name: names.count(name) for name in sorted(set(names))}
 
 
-def _first_run(path: Path, selftest: Path, contract: Contract, source: Source) -> None:
+def first_run(path: Path, selftest: Path, contract: Contract, calibration: np.ndarray | None) -> None:
     """Run the file on a few images with every kernel set that will be used, and keep the answers beside it.
+
+    Without `calibration` images it is noise.
 
     A crash here ends this child, which the parent reports as a failed export.
     """
     shape = (contract.input.height, contract.input.width, contract.input.channels)
-    if source.calibration is not None and len(source.calibration):
-        images = source.calibration[:SELFTEST_IMAGES]
+    if calibration is not None and len(calibration):
+        images = calibration[:SELFTEST_IMAGES]
     else:
         images = np.random.default_rng(0).integers(0, 256, (SELFTEST_IMAGES, *shape), np.uint8)
     raw = contract.raw_from_pixels(images)
@@ -363,7 +365,7 @@ def sizes(path: Path) -> dict[str, Any]:
     }
 
 
-def _save_contract(contract: Contract, path: Path) -> None:
+def save_contract(contract: Contract, path: Path) -> None:
     partial = path.with_name(path.stem + ".contract.partial")
     contract.save(partial)
     os.replace(partial, contract_path(path))

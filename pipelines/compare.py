@@ -34,7 +34,7 @@ def rows(
     evaluations = newest(registry.evaluations([item.id for item in artifacts], split="test"))
     latencies = newest(registry.latencies([item.id for item in artifacts], device))
     made_by = {
-        (record.run, record.index): str(record.report.get("made_by", ""))
+        (record.run, record.index): "adopted" if record.name == "adopt" else str(record.report.get("made_by", ""))
         for run in {item.run for item in artifacts}
         for record in registry.steps(run)
     }

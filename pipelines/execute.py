@@ -52,7 +52,7 @@ def execute(handle: Any) -> None:
         watch.check()
         key = step_key(recipe, index, data, weights_sha256)
         handle.step_started(index, spec.step, spec.settings.model_dump(mode="json"), key)
-        if not state.int8_aware:
+        if not state.int8_aware and state.model is not None:
             freeze(state.model, recipe.model.frozen if spec.step in LEARNING_STEPS else "none")
         around = Surroundings(
             data, handle.seed, watch, handle, index,
@@ -220,6 +220,8 @@ def _restore(recipe: Recipe, data: Dataset, handle: Any, done: list[Any]) -> Sta
     for record in reversed(done):
         if record.model_sha256:
             return _stored_state(record, handle)
+    if not recipe.needs_model:
+        return State(None)
     if recipe.start_file is not None:
         return _imported_state(recipe, recipe.start_file, data, handle)
     if recipe.start is not None:
@@ -336,9 +338,9 @@ def _restore_artifacts(handle: Any) -> list[Artifact]:
     for row in handle.registry.artifacts(handle.id):
         record = steps.get(row.step)
         if record and row.passed and FORMATS[row.format].family in ("tflite", "onnx"):
-            label = f"{record.report['made_by']} {row.format}"
+            made_by, model = f"{record.report['made_by']} {row.format}", str(record.model_sha256)
+            if record.name == "adopt":
+                made_by, model = f"adopted {Path(record.report['file']).stem}", ""
             path = handle.home.store.path_of(row.sha256)
-            found.append(
-                Artifact(row.id, row.format, path, Contract.from_dict(row.contract), str(record.model_sha256), label)
-            )
+            found.append(Artifact(row.id, row.format, path, Contract.from_dict(row.contract), model, made_by))
     return found

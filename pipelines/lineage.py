@@ -21,6 +21,9 @@ def lineage(registry: Registry, run: str, step: int) -> list[dict[str, Any]]:
     Each has run, step, method, title and what its report says of sizes, accuracies and controls.
     """
     found: list[dict[str, Any]] = []
+    here = next((record for record in registry.steps(run) if record.index == step), None)
+    if here is not None and here.name == "adopt":
+        return [{"run": run, "step": step, "method": "adopted", "title": f"From elsewhere: {here.report.get('file')}"}]
     for _ in range(MOST_RUNS):
         records = [record for record in registry.steps(run) if record.index < step]
         found = [_row(record) for record in records if record.report.get("changed_model")] + found

@@ -249,7 +249,9 @@ class Recipe(pydantic.BaseModel):
                 {spec.step: _brief(type(spec.settings), spec.settings.model_dump(mode="json"), always=("method",))}
                 for spec in self.steps
             ]
-            if self.start_file is not None:
+            if not self.needs_model:
+                del values["model"]
+            elif self.start_file is not None:
                 values["model"] = {key: value for key, value in values["model"].items() if key == "frozen"}
             if self.start_range == "0..1":
                 del values["start_range"]
@@ -280,6 +282,11 @@ class Recipe(pydantic.BaseModel):
         return Path(str(self.start).removeprefix("file:")) if found else None
 
     @property
+    def needs_model(self) -> bool:
+        """Whether any of its steps has to do with a model, and not with finished files alone."""
+        return not self.steps or any(spec.step not in ("adopt", "measure") for spec in self.steps)
+
+    @property
     def sha256(self) -> str:
         """Hash over everything that decides the result; the name and description do not."""
         values = {key: value for key, value in self.as_dict().items() if key not in ("name", "description")}
@@ -303,7 +310,7 @@ class Recipe(pydantic.BaseModel):
             for resolution in resolutions:
                 model = make(ModelSettings, {**self.model.model_dump(), "width": width}, "model")
                 data = make(DataSettings, {**self.data.model_dump(), "resolution": resolution}, "data")
-                if self.start_file is None:
+                if self.start_file is None and self.needs_model:
                     # The sketch is the judge of width, resolution and options, and costs milliseconds.
                     zoo.sketch(
                         model.name, width=model.width, resolution=data.likely_resolution, classes=10,
@@ -368,8 +375,10 @@ def _check_order(recipe: Recipe) -> None:
                     f"possible here: {', '.join(INT8_AWARE_FORMATS)}. Put an export of float files before quantise"
                 )
             exported = True
+        elif spec.step == "adopt":
+            exported = True
         elif spec.step == "measure" and not exported:
-            raise ValueError(f"{where} has nothing to measure: put export before it")
+            raise ValueError(f"{where} has nothing to measure: put export or adopt before it")
 
 
 def _brief(kind: type[Settings], values: dict[str, Any], always: tuple[str, ...]) -> dict[str, Any]:

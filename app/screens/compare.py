@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from app import charts, uploads, words
+from app.adopt_view import ADD, adopt_view
 from app.colours import colours
 from app.comparison import best_under, compared, controls_table, devices, finished_runs, origins, plain_table
 from app.guard import guarded
@@ -45,6 +46,8 @@ def set_runs(ids: list[str]) -> None:
 def pick(known: dict[str, Run]) -> list[str]:
     st.session_state.setdefault("compare.runs", asked_runs(known))
     st.session_state["compare.runs"] = [one for one in st.session_state["compare.runs"] if one in known]
+    if (new := st.session_state.pop(ADD, None)) in known:
+        st.session_state["compare.runs"] = list(dict.fromkeys([*st.session_state["compare.runs"], new]))
     groups = list(dict.fromkeys(run.group for run in known.values() if run.group))
     with st.container(horizontal=True):
         newest = next(iter(known))
@@ -332,6 +335,7 @@ else:
             st.query_params["of"] = ",".join(chosen)
         with guarded("comparing"):
             show(chosen)
+        adopt_view(known[chosen[0]])
     given = {"--baseline": st.session_state.get("compare.baseline"), "--device": st.session_state.get("compare.device")}
     further = [word for flag, value in given.items() if value and value != HERE for word in (flag, value)]
     base_only = further[:2] if further[:1] == ["--baseline"] else []

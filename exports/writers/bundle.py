@@ -30,7 +30,8 @@ if len(sys.argv) == 1:
 from PIL import Image, ImageOps
 image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("{mode}")
 image = image.resize((i["width"], i["height"]), Image.Resampling.{kernel})
-raw = np.asarray(image, np.float32).reshape(1, i["height"], i["width"], i["channels"]) * i["pixel_scale"]
+pixels = np.asarray(image, np.float32).reshape(1, i["height"], i["width"], i["channels"])
+raw = pixels * i["pixel_scale"] + i["pixel_offset"]
 if i["scale"]: raw = np.rint(raw / i["scale"]) + i["zero_point"]
 print(c["labels"][int(answer(raw.astype(i["dtype"])).argmax())])
 """
@@ -51,7 +52,7 @@ def answer(raw):
         "import onnxruntime",
         """\
 net = onnxruntime.InferenceSession(str(here / "{model}"), providers=["CPUExecutionProvider"])
-answer = lambda raw: net.run(None, {{"image": raw}})[0][0]""",
+answer = lambda raw: net.run(None, {{i["name"]: raw}})[0][0]""",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""`import FILE`: whether a Keras model from elsewhere can be used here, and the words that begin a recipe with it."""
+"""`import FILE`: whether a model or a finished file from elsewhere can be used here, and the words of its recipe."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from exports import adopted, import_model, read_finished
 from exports.keras_config import RANGES
-from exports.keras_import import import_model
 from pipelines.commands.command import Command, resolution
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", help="a model of Keras 2, Keras 3 or tf_keras: .keras, or .h5 with its description")
+    parser.add_argument(
+        "file",
+        help="a model of Keras 2, Keras 3 or tf_keras: .keras, or .h5 with its description; or a finished .tflite or "
+        ".onnx classifier, to be compared",
+    )
     parser.add_argument(
         "--input-range", choices=tuple(RANGES), default="0..1", help="the range of pixels it was trained on"
     )
@@ -20,6 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
+    if Path(asked.file).suffix in adopted.SUFFIXES:
+        return _finished(asked)
     side = resolution(asked.resolution) if asked.resolution else None
     found = import_model(
         asked.file, input_range=asked.input_range, resolution=(side, side) if isinstance(side, int) else side
@@ -32,7 +38,28 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     return {"file": asked.file, **found.as_dict(), "recipe": recipe}
 
 
+def _finished(asked: argparse.Namespace) -> dict[str, Any]:
+    if asked.resolution is not None:
+        raise ValueError(f"--resolution {asked.resolution}: a finished file says its size itself; leave it out")
+    found = read_finished(asked.file)
+    height, width, channels = found.input_shape
+    whole = str(Path(asked.file).expanduser().absolute())
+    return {
+        "file": asked.file,
+        "format": found.format,
+        "input_shape": [height, width, channels],
+        "classes": found.classes,
+        "operators": found.operators,
+        "recipe": {
+            "data": {"resolution": height if height == width else [height, width], "channels": channels},
+            "steps": [{"adopt": {"file": whole, "input_range": asked.input_range}}, {"measure": {}}],
+        },
+    }
+
+
 def show(document: dict[str, Any]) -> str:
+    if "format" in document:
+        return _show_finished(document)
     height, width, channels = document["input_shape"]
     recipe = document["recipe"]
     lines = [
@@ -47,4 +74,21 @@ def show(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-COMMAND = Command("import", "check a Keras model file and say how a recipe begins with it", arguments, run, show)
+def _show_finished(document: dict[str, Any]) -> str:
+    height, width, channels = document["input_shape"]
+    step = document["recipe"]["steps"][0]["adopt"]
+    return "\n".join(
+        [
+            f"{document['file']}: {document['format']}, {height}x{width}x{channels} to {document['classes']} classes; "
+            + ", ".join(f"{count} {name}" for name, count in document["operators"].items()),
+            "A recipe that measures it:",
+            f"  data: {{source: folder:PATH, resolution: {document['recipe']['data']['resolution']}, "
+            f"channels: {channels}}}",
+            "  steps:",
+            f"    - adopt: {{file: {step['file']}, input_range: {step['input_range']}}}",
+            "    - measure: {}",
+        ]
+    )
+
+
+COMMAND = Command("import", "check a model or finished file and say how a recipe begins with it", arguments, run, show)

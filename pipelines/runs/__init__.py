@@ -6,6 +6,7 @@ from pipelines.runs.attempt import Cancelled, LostAttempt
 from pipelines.runs.disk import DiskFull, DiskUse
 from pipelines.runs.handle import RunHandle
 from pipelines.runs.home import Home
+from pipelines.runs.lineage import own_file
 from pipelines.runs.records import (
     ArtifactRecord,
     Deleted,
@@ -36,5 +37,6 @@ __all__ = [
     "Run",
     "RunHandle",
     "StepRecord",
+    "own_file",
     "recipe_sha256",
 ]

@@ -21,11 +21,20 @@ def needed_runs(recipe: Any) -> set[str]:
     return {match.group(1) for text in _strings(recipe) if (match := REFERENCE.fullmatch(text))}
 
 
-def model_name(recipe: Any) -> str | None:
-    """The architecture of a recipe, or the name of the model file it begins from."""
+def own_file(recipe: Any) -> str | None:
+    """The file from elsewhere that stands in a recipe for an architecture: a model to begin from, or a finished one."""
     start = str(recipe.get("start") or "")
     if start.startswith("file:"):
-        return Path(start.removeprefix("file:")).name
+        return start.removeprefix("file:")
+    steps = recipe.get("steps") or [{}]
+    finished = all(next(iter(step), None) in ("adopt", "measure") for step in steps)
+    return str((steps[0].get("adopt") or {}).get("file")) if finished and "adopt" in steps[0] else None
+
+
+def model_name(recipe: Any) -> str | None:
+    """The architecture of a recipe, or the name of the file it begins from or takes in."""
+    if file := own_file(recipe):
+        return Path(file).name
     found = (recipe.get("model") or {}).get("name")
     return None if found is None else str(found)
 

@@ -8,6 +8,7 @@ import pydantic
 
 from pipelines.methods import METHODS, method
 from pipelines.settings import Settings, setting
+from pipelines.steps.adopt import STEP as ADOPT
 from pipelines.steps.export import STEP as EXPORT
 from pipelines.steps.measure import STEP as MEASURE
 from pipelines.steps.shape import AFTER_TRAINING, DISTIL, FACTORISE, PRUNE, QUANTISE, TRAIN
@@ -20,6 +21,7 @@ STEPS: dict[str, Step] = {
     "factorise": FACTORISE,
     "quantise": QUANTISE,
     "export": EXPORT,
+    "adopt": ADOPT,
     "measure": MEASURE,
 }
 

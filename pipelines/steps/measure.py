@@ -31,7 +31,8 @@ def run(state: State, settings: MeasureSettings, around: Surroundings) -> Result
     # Published weights that are exported as they are have no history: the file's own model is the first one then.
     alone = around.artifacts[0]
     first_label, first_sha = (around.model_history or [(alone.label, alone.model_sha256)])[0]
-    for sha in {item.model_sha256 for item in around.artifacts} | {first_sha}:
+    # A file from elsewhere comes without its model.
+    for sha in ({item.model_sha256 for item in around.artifacts} | {first_sha}) - {""}:
         model = state.model if sha == state.model_sha256 else around.load_model(sha)  # that one was just exported
         right[sha] = predictor(model)(test.images).argmax(1) == test.labels
     rows: list[dict[str, Any]] = []
@@ -42,6 +43,8 @@ def run(state: State, settings: MeasureSettings, around: Surroundings) -> Result
         file_right = found.predictions == test.labels
         against = {}
         for name, sha in (("source_model", item.model_sha256), ("first_model", first_sha)):
+            if not sha:
+                continue
             drop, low, high = paired_difference(right[sha], file_right)
             against[name] = {
                 "top1_of_model": float(right[sha].mean()),
