@@ -21,7 +21,7 @@ from app.remedies_view import remedies_view
 from app.result import download, gate_table, int8_file, judged
 from app.skew_view import skew_view
 from app.twin import line, on_the_command_line
-from app.workspace import file_name, queue_again, read_role, registry, short
+from app.workspace import details, file_name, queue_again, read_role, registry, short
 from exports import FORMATS, Contract, contract_path, selftest_path
 from exports.writers.bundle import write_bundle
 from pipelines.further import export_recipe
@@ -116,7 +116,8 @@ def one_file(item: ArtifactRecord, score: EvaluationRecord | None) -> None:
         expanded=not item.passed,
     ):
         gate_table(item)
-    if item.format in INT8 and not (item.contract or {}).get("int8_aware"):
+    adopted = details(item.contract, "output", "kind") == "scores"  # it came without its model
+    if item.format in INT8 and not adopted and not (item.contract or {}).get("int8_aware"):
         noise_view(item.id, f"export.noise.{item.id}")
     if item.passed and FORMATS[item.format].integer and FORMATS[item.format].family == "tflite":
         chip_view(item.id, f"export.chip.{item.id}")
@@ -125,13 +126,18 @@ def one_file(item: ArtifactRecord, score: EvaluationRecord | None) -> None:
     st.caption(f"SHA-256 `{item.sha256}`")
 
 
+def has_model(run: Run) -> bool:
+    """Whether the run holds a model, and not finished files alone."""
+    return any(step.model_sha256 for step in registry().steps(run.id))
+
+
 def one_click(run: Run) -> None:
     item = int8_file(run.id)
     for child in family(run)[1:]:
         item = item or int8_file(child.id)
     if item is not None:
         download(item, "Download int8 TFLite", "export.int8", primary=True)
-    else:
+    elif has_model(run):
         st.button(
             "Write int8 TFLite",
             type="primary",
@@ -176,6 +182,12 @@ def show(run: Run) -> None:
                     with st.expander(f"{len(others)} earlier of this format", icon=":material/history:"):
                         for item in others:
                             one_file(item, scores.get(item.id))
+    if not has_model(run):
+        st.info(
+            "There is no model in this run, only a finished file: nothing further can be written from it.",
+            icon=":material/note_add:",
+        )
+        return
     st.subheader("Write further formats", anchor=False)
     picked = []
     for name in missing:
