@@ -2,8 +2,8 @@
 
 Activations are laid out as its greedy planner does it: largest first, of equal ones the later tensor first, each at the
 lowest gap between those that live at the same time. The order among equals matters: the other way round networks with
-shuffles come out 3 to 10 % too small. Scratch buffers of single kernels are not in the file and are
-left out, as are small structures; so the figures are what is needed at least.
+shuffles come out 3 to 10 % too small. Scratch buffers of single kernels are not in the file and are left out, as are
+small structures; so the figures are what is needed at least.
 
 Source: tflite-micro, `greedy_memory_planner.cc` and `micro_allocation_info.cc`.
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,8 +107,10 @@ def read_report(folder: Path) -> dict[str, Any] | None:
         document = json.loads(place.read_text("utf-8"))
         if document["version"] != VERSION:
             raise ValueError(f"its version is {document['version']!r}, this program reads {VERSION}")
+        runs = {run["id"]: run["recipe"]["data"] for run in document["runs"]}
         for row in document["rows"]:
-            _ = row["id"], row["file"], row["sha256"], float(row["top1"]), row["dataset_sha256"], row["run"]
+            _ = row["id"], row["file"], row["sha256"], float(row["top1"]), row["dataset_sha256"], runs[row["run"]]
+            _ = row["format"], row["ratio"], document["baseline"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{REPORT} of the bundle cannot be read ({error})") from None
     return dict(document)
@@ -140,18 +143,23 @@ def check_accuracy(
     `open_as` opens the images of a recipe's data section, with the size that the recipe gave them.
     """
     recipes = {run["id"]: run["recipe"] for run in document["runs"]}
+    try:
+        # Opened here, for numpy leaves a file open that turns out to be no archive.
+        with (folder / ANSWERS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            given = {row["id"]: stored[row["id"]] for row in document["rows"]}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return [Check(ANSWERS, False, f"the answers of the files cannot be read ({error})")]
     checks = []
-    with np.load(folder / ANSWERS, allow_pickle=False) as stored:
-        for row in document["rows"]:
-            name = row["file"]
-            data = open_as(recipes[row["run"]]["data"])
-            if data.manifest_sha256 != row["dataset_sha256"]:
-                checks.append(Check(f"{name}: images", False, "these are not the images that the report was made with"))
-                continue
-            test = data.splits["test"]
-            path = folder / name
-            found = evaluate(path, Contract.beside(path), test.images, test.labels)
-            checks.append(_held_against(name, row, stored[row["id"]], found.predictions, test.labels))
+    for row in document["rows"]:
+        name = row["file"]
+        data = open_as(recipes[row["run"]]["data"])
+        if data.manifest_sha256 != row["dataset_sha256"]:
+            checks.append(Check(f"{name}: images", False, "these are not the images that the report was made with"))
+            continue
+        test = data.splits["test"]
+        path = folder / name
+        found = evaluate(path, Contract.beside(path), test.images, test.labels)
+        checks.append(_held_against(name, row, given[row["id"]], found.predictions, test.labels))
     return checks
 
 

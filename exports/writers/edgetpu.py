@@ -25,7 +25,6 @@ TIMEOUT_S = 240
 READY = f"ready, not compiled: {COMPILER} is not on the PATH"
 
 
-
 class CompilerRefused(RuntimeError):
     """The compiler gave no file that the chip would run; the message says what it said."""
 

@@ -102,6 +102,18 @@ def test_a_prettier_accuracy_is_found(elsewhere, capsys):
     assert any("its own answers are right on" in check["message"] for check in found["checks"])
 
 
+@pytest.mark.parametrize("content", [None, b"no archive", b"PK\x03\x04 cut short"])
+def test_answers_that_cannot_be_read_are_a_failed_check(content, elsewhere, capsys):
+    def damage(entries: dict[str, bytes]) -> None:
+        del entries["answers.npz"]
+        if content is not None:
+            entries["answers.npz"] = content
+
+    code, found = verified(capsys, str(changed(elsewhere, damage)), "--data", "digits")
+    assert (code, found["verdict"]) == (2, "not verified")
+    assert any("answers of the files cannot be read" in check["message"] for check in found["checks"])
+
+
 def test_prettier_answers_are_found_as_well(elsewhere, capsys):
     def flatter(entries: dict[str, bytes]) -> None:
         report = json.loads(entries["report.json"])
