@@ -376,6 +376,8 @@ def _check_order(recipe: Recipe) -> None:
                 )
             exported = True
         elif spec.step == "adopt":
+            if not spec.settings.file:  # type: ignore[attr-defined]
+                raise ValueError(f"{where} needs a file: name a finished .tflite or .onnx classifier")
             exported = True
         elif spec.step == "measure" and not exported:
             raise ValueError(f"{where} has nothing to measure: put export or adopt before it")

@@ -27,13 +27,15 @@ class AdoptSettings(Settings):
     """Which file, and what it does not say of itself."""
 
     file: str = setting(
-        "", min_length=1, help="A finished classifier, .tflite or .onnx, whose scores follow the order of the classes"
+        "", help="A finished classifier, .tflite or .onnx, whose scores follow the order of the classes"
     )
     input_range: Literal["0..1", "-1..1", "0..255"] = setting("0..1", help="The range of pixels it was trained on")
 
     @pydantic.field_validator("file")
     @classmethod
     def _whole_path(cls, value: str) -> str:
+        if not value.strip():
+            return ""  # a form begins so; the recipe refuses it
         path = Path(expanduser(value.strip()))
         if path.suffix not in SUFFIXES:
             raise ValueError(f"a finished file ends in {' or '.join(SUFFIXES)}")

@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_refused(finished, tmp_path):
     assert "takes 8x8x1, the images are 16x16x1" in str(registry.get(run).error)
     with pytest.raises(ValueError, match="10 scores and the images have 3 classes"):
         adopt(finished["tflite_int8"], tmp_path, name="x", labels=("a", "b", "c"), input_range="0..255")
-    for wrong, said in (("net.pb", "ends in .tflite or .onnx"), ("", "file")):
+    for wrong, said in (("net.pb", "ends in .tflite or .onnx"), ("", "needs a file")):
         with pytest.raises(ValueError, match=said):
             Recipe.of({"data": DATA, "steps": [{"adopt": {"file": wrong}}]})
     with pytest.raises(ValueError, match="there is no file"):
