@@ -56,7 +56,7 @@ def network_of(name: str) -> Any:
     model = lively(zoo.build(name, **small(name, **wider), form="deploy"))
     for layer in model.layers:
         if type(layer).__name__ == "BatchNormalization" and layer.scale:
-            layer.gamma.assign(np.random.default_rng(len(layer.name)).uniform(0.2, 1.8, layer.gamma.shape))
+            layer.gamma.assign(np.random.default_rng(len(layer.name)).uniform(0.8, 1.2, layer.gamma.shape))
     return lively(model)
 
 
@@ -67,8 +67,10 @@ def test_what_a_criterion_chooses_answers_like_the_masked_network(name, criterio
     graph = ChannelGraph.of(network_of(name))
     if criterion.startswith("scales") and not scales.scales_of(graph):
         pytest.skip("it has no norms")
-    for share in SHARES:
-        cut_equals_masked(graph, chosen(graph, criterion, share))
+    cuts = [removed for share in SHARES if (removed := chosen(graph, criterion, share))]
+    assert cuts or criterion.startswith("scales")  # few scales over all layers may leave a layer nothing to spare
+    for removed in cuts:
+        cut_equals_masked(graph, removed)
 
 
 @pytest.mark.skipif(not IMPORTED.exists(), reason="the imported network is not on this machine")
@@ -145,4 +147,6 @@ def test_any_cut_becomes_an_int8_file_that_passes(name, data, cache_folder, tmp_
 def test_a_cut_of_every_family_becomes_every_file(name, tmp_path):
     graph = ChannelGraph.of(network_of(name))
     seed = NAMES.index(name)
-    files_agree(lively(cut(graph, any_units(graph, SHARES[seed % len(SHARES)], seed=seed))), tmp_path)
+    # Without norms an untrained network dies of large cuts, and every file of it says the same.
+    share = SHARES[seed % len(SHARES)] if scales.scales_of(graph) else SHARES[0]
+    files_agree(lively(cut(graph, any_units(graph, share, seed=seed))), tmp_path)
