@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
-from app import uploads, words
+from app import words
 from app.guard import guarded
-from app.own_model import RANGE_WORDS
-from app.progress import draw_error, draw_progress, follow
+from app.own_model import file_and_range, read_once
+from app.progress import draw_followed
 from app.twin import on_the_command_line, submitting
 from app.workspace import registry, submit
 from exports import FORMATS, read_finished
-from exports.adopted import SUFFIXES
+from exports.file_sketch import SUFFIXES
 from pipelines.recipes import Recipe
 from pipelines.runs import Run
 
-MOST_MB = 500
-FOLLOWED, READ = "compare.adopting", "compare.finished_files"
+FOLLOWED = "compare.adopting"
 ADD = "compare.add"  # in the session: a run that is to be compared as well from the next look on
 
 
@@ -31,22 +29,13 @@ def adopt_view(beside: Run) -> None:
             f"(`{beside.recipe['data']['source']}`). What it was made from is not known, so it is held against no "
             "model. Its classes must be those of the images, in the order of their names."
         )
-        upload = st.file_uploader(
-            "Finished file", type=[suffix[1:] for suffix in SUFFIXES], key="compare.adopt.upload",
-            max_upload_size=MOST_MB,
+        path, name, chosen = file_and_range(
+            "Finished file", SUFFIXES, "compare.adopt", placeholder="/path/to/net.tflite", path="",
+            input_range="0..255", help="If another range fits the images better, the run says so",
         )  # fmt: skip
-        typed = st.text_input(
-            "Or its path on this machine", key="compare.adopt.path", placeholder="/path/to/net.tflite"
-        )
-        chosen = st.selectbox(
-            "Range of pixels it was trained on", list(RANGE_WORDS), index=2, key="compare.adopt.range",
-            format_func=RANGE_WORDS.__getitem__,
-            help="If another range fits the images better, the run says so",
-        )  # fmt: skip
-        path = uploads.keep(upload, Path(upload.name).suffix) if upload is not None else Path(typed) if typed else None
         if path is not None:
             with guarded("the file"):
-                recipe = _recipe(path, Path(upload.name).stem if upload is not None else path.stem, chosen, beside)
+                recipe = _recipe(path, name, chosen, beside)
                 if st.button("Measure it", icon=":material/play_arrow:", type="primary", key="compare.adopt.go"):
                     (st.session_state[FOLLOWED],) = submit(recipe)
                 on_the_command_line(submitting(recipe.dump()))
@@ -54,7 +43,7 @@ def adopt_view(beside: Run) -> None:
 
 
 def _recipe(path: Path, name: str, input_range: str, beside: Run) -> Recipe:
-    found = _found(path)
+    found = read_once(path, "finished", lambda: read_finished(path))
     height, width, channels = found.input_shape
     st.success(
         f"{FORMATS[found.format].title}, {height} x {width} {'grey' if channels == 1 else 'colour'} to "
@@ -71,28 +60,15 @@ def _recipe(path: Path, name: str, input_range: str, beside: Run) -> Recipe:
     )  # fmt: skip
 
 
-def _found(path: Path) -> Any:
-    """What the file says; read once per file in a session. Raises: ValueError."""
-    kept = st.session_state.setdefault(READ, {})
-    asked = (str(path), path.stat().st_mtime_ns if path.is_file() else 0)
-    if asked not in kept:
-        with st.spinner("Reading the file"):
-            kept[asked] = read_finished(path)
-    return kept[asked]
-
-
 def _follow() -> None:
     new = st.session_state.get(FOLLOWED)
     if new is None:
         return
     run = registry().get(new)
-    with st.container(border=True):
-        st.markdown(f"**{run.name}**")
-        follow(run, draw_progress)
-        draw_error(run)
-        for step in registry().steps(new):
-            for warning in (step.report or {}).get("warnings", []):
-                st.warning(warning, icon=":material/help:")
+    draw_followed(run)
+    for step in registry().steps(new):
+        for warning in (step.report or {}).get("warnings", []):
+            st.warning(warning, icon=":material/help:")
     if run.is_final and st.session_state.get(f"{FOLLOWED}.shown") != new:
         st.session_state[f"{FOLLOWED}.shown"] = new
         if run.state == "done":

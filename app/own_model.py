@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ RANGE_WORDS = {
     "0..255": "0 to 255 (as they are)",
 }
 MOST_MB = 500
-CHECKED = "build.own_model"  # in the session: (path, range) -> what was read
+READ = "own_files"  # in the session: (path, when it was written, what else it depends on) -> what was read
 
 
 def own_model_form(plan: Draft, key: str) -> None:
@@ -29,29 +30,16 @@ def own_model_form(plan: Draft, key: str) -> None:
         "A .keras or .h5 file of Keras 2, Keras 3 or tf_keras that classifies images. It is read as numbers; nothing "
         "of it is run. Its classes must be those of your images, in the order of their names."
     )
-    upload = st.file_uploader(
-        "Model file", type=[suffix[1:] for suffix in SUFFIXES], key=f"{key}.upload", max_upload_size=MOST_MB
-    )
-    typed = st.text_input(
-        "Or its path on this machine", key=f"{key}.path", placeholder="/path/to/model.h5",
-        value=_path_of(plan) if upload is None else "",
-    )  # fmt: skip
-    ranges = list(RANGES)
-    now = plan.values.get("start_range") or "0..1"
-    chosen = st.selectbox(
-        "Range of pixels it was trained on",
-        ranges,
-        index=ranges.index(now),
-        key=f"{key}.range",
-        format_func=RANGE_WORDS.__getitem__,
+    path, _, chosen = file_and_range(
+        "Model file", SUFFIXES, key, placeholder="/path/to/model.h5", path=_path_of(plan),
+        input_range=plan.values.get("start_range") or "0..1",
         help="A wrong range costs most of the accuracy: the first step shows what the model reaches on your images",
-    )
-    path = uploads.keep(upload, Path(upload.name).suffix) if upload is not None else Path(typed) if typed else None
+    )  # fmt: skip
     if path is None:
         plan.values["start"] = None
         return
     with guarded("the model file"):
-        found = _checked(path, chosen)
+        found = read_once(path, chosen, lambda: import_model(path, input_range=chosen).as_dict())
         height, width, channels = found["input_shape"]
         plan.values["start"], plan.values["start_range"] = f"file:{path}", chosen
         wanted = {"resolution": height if height == width else [height, width], "channels": channels}
@@ -78,13 +66,35 @@ def _path_of(plan: Draft) -> str:
     return start.removeprefix("file:") if start.startswith("file:") else ""
 
 
-def _checked(path: Path, input_range: str) -> dict[str, Any]:
-    """What the file holds; read once per file and range in a session. Raises ValueError."""
-    stamp = path.stat().st_mtime_ns if path.is_file() else 0
-    kept = st.session_state.setdefault(CHECKED, {})
-    asked = (str(path), stamp, input_range)
+def file_and_range(
+    label: str, suffixes: Sequence[str], key: str, *, placeholder: str, path: str, input_range: str, help: str
+) -> tuple[Path | None, str, str]:
+    """Asks for a file, uploaded or by its path, and for its range of pixels.
+
+    Gives where it lies (None while there is none), its name without the suffix, and the range.
+    """
+    upload = st.file_uploader(
+        label, type=[suffix[1:] for suffix in suffixes], key=f"{key}.upload", max_upload_size=MOST_MB
+    )
+    typed = st.text_input(
+        "Or its path on this machine", key=f"{key}.path", placeholder=placeholder, value=path if upload is None else ""
+    )
+    ranges = list(RANGES)
+    chosen = st.selectbox(
+        "Range of pixels it was trained on", ranges, index=ranges.index(input_range), key=f"{key}.range",
+        format_func=RANGE_WORDS.__getitem__, help=help,
+    )  # fmt: skip
+    if upload is not None:
+        named = Path(str(upload.name))
+        return uploads.keep(upload, named.suffix), named.stem, chosen
+    return (Path(typed), Path(typed).stem, chosen) if typed else (None, "", chosen)
+
+
+def read_once(path: Path, further: str, read: Callable[[], Any]) -> Any:
+    """What `read` gives; asked once in a session for a file as it is, and what else it depends on. Raises as `read`."""
+    kept = st.session_state.setdefault(READ, {})
+    asked = (str(path), path.stat().st_mtime_ns if path.is_file() else 0, further)
     if asked not in kept:
-        with st.spinner("Reading the model"):
-            kept[asked] = import_model(path, input_range=input_range).as_dict()
-    found: dict[str, Any] = kept[asked]
-    return found
+        with st.spinner(f"Reading {path.name}"):
+            kept[asked] = read()
+    return kept[asked]

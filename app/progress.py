@@ -104,6 +104,14 @@ def series_of(run_id: str) -> dict[str, dict[tuple[str, str], list[tuple[float, 
     return found
 
 
+def draw_followed(run: Run) -> None:
+    """A job that a page has started, in a box of its own: name, progress, and why it failed."""
+    with st.container(border=True):
+        st.markdown(f"**{run.name}**")
+        follow(run, draw_progress)
+        draw_error(run)
+
+
 def draw_curves(run: Run, key: str) -> None:
     """Loss and top-1 of training and validation, side by side."""
     found = series_of(run.id)

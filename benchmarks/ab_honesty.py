@@ -16,6 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.cells import tell
+
 FOLDER = Path("build/ab_honesty")
 REPEATS, ROUNDS = 100, 10
 LONG_ROUNDS, LONG_REPEATS = 40, 5
@@ -107,15 +109,10 @@ def _row(told: str, ratio: float, found: list[dict[str, Any]]) -> dict[str, Any]
 
 
 def main() -> int:
-    """Prints the table and writes build/ab_honesty.json."""
-    from pipelines.commands.command import table
-
+    """Prints the table, which is kept in build/ab_honesty."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ab_honesty", description=__doc__)
     parser.add_argument("--repeats", type=int, default=REPEATS)
-    found = run(parser.parse_args().repeats)
-    Path("build/ab_honesty.json").write_text(json.dumps(found, indent=2))
-    print(found["what"])
-    print(table(found["rows"], {key: key for key in found["rows"][0]}))
+    tell(run(parser.parse_args().repeats), FOLDER)
     return 0
 
 

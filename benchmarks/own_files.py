@@ -9,22 +9,22 @@ comparison see different ones. Labels are not needed: what counts is how often a
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.cells import tell
+
+FOLDER = Path("build/own_files")
 CALIBRATION, COMPARED, SIDES, ROUNDS = 200, 1000, (32, 160), 12
 
 
 def run(model: Path, officials: list[Path], rounds: int = ROUNDS) -> dict[str, Any]:
     """Gives per file the share of answers equal to the Keras model's, bytes, and its time over the official file's."""
-    from exports import import_model, load_model, measure, predict, write_many
+    from exports import adopt, import_model, load_model, measure, predict, write_many
 
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -37,46 +37,31 @@ def run(model: Path, officials: list[Path], rounds: int = ROUNDS) -> dict[str, A
         images = crops(height, width, CALIBRATION + COMPARED)
         compared = images[CALIBRATION:]
         wanted = network.predict(compared.astype(np.float32) / 255.0, verbose=0).argmax(1)
+        labels = [str(number) for number in range(network.output_shape[-1])]
         written = write_many(
-            folder / "model.keras", ["tflite_float32", "tflite_int8"], folder, name="own",
-            labels=[str(number) for number in range(network.output_shape[-1])], calibration=images[:CALIBRATION],
+            folder / "model.keras", ["tflite_float32", "tflite_int8"], folder, name="own", labels=labels,
+            calibration=images[:CALIBRATION],
         )  # fmt: skip
-        own = {item.contract.input.dtype: (item.path, item.contract) for item in written.artifacts}
-        for path in officials:
-            contract = contract_of(path, {dtype: contract for dtype, (_, contract) in own.items()})
-            ours = own[contract.input.dtype]
-            timed = measure([(path, contract), ours], rounds=rounds).rows[1]
-            for whose, (file, told) in (("official", (path, contract)), ("ours", ours)):
-                right = predict(file, told, compared).argmax(1) == wanted
+        own = {item.format: item for item in written.artifacts}
+        for number, path in enumerate(officials):
+            official = adopt(path, folder, name=f"official{number}", labels=tuple(labels), input_range="0..255")
+            if official.format not in own:
+                raise ValueError(f"{path.name} is {official.format}; what is compared is {', '.join(own)}")
+            ours = own[official.format]
+            pair = (official, ours)
+            timed = measure([(one.path, one.contract) for one in pair], rounds=rounds).rows[1]
+            for whose, one in zip(("official", "ours"), pair, strict=True):
+                right = predict(one.path, one.contract, compared).argmax(1) == wanted
                 rows.append(
                     {
-                        "file": f"{whose}, {told.input.dtype}",
-                        "bytes": f"{file.stat().st_size:,}",
+                        "file": f"{whose}, {one.contract.input.dtype}",
+                        "bytes": f"{one.bytes:,}",
                         "answers as Keras": f"{100 * right.mean():.1f} %",
                         "time ratio": "1" if whose == "official" else f"{timed.ratio:.3f} {list(timed.ratio_interval)}",
                         "verdict": "" if whose == "official" else timed.verdict,
                     }
                 )
     return {"what": f"{model.name}, {COMPARED:,} crops of photographs", "rows": rows}
-
-
-def contract_of(path: Path, like: dict[str, Any]) -> Any:
-    """A contract for a file that has none: ours for the same type of numbers, with the file's own scales and size."""
-    from exports.tflite_file import read_facts
-
-    content = path.read_bytes()
-    facts = read_facts(content)
-    taken, given = facts.inputs[0], facts.outputs[0]
-    if taken.dtype not in like:
-        raise ValueError(f"{path.name} takes {taken.dtype}; what is compared takes {', '.join(like)}")
-    ours = like[taken.dtype]
-    return replace(
-        ours,
-        input=replace(ours.input, pixel_scale=1.0, scale=taken.scale, zero_point=taken.zero_point),
-        output=replace(ours.output, scale=given.scale, zero_point=given.zero_point),
-        sha256=hashlib.sha256(content).hexdigest(),
-        bytes=len(content),
-    )
 
 
 def crops(height: int, width: int, count: int) -> np.ndarray:
@@ -96,18 +81,12 @@ def crops(height: int, width: int, count: int) -> np.ndarray:
 
 
 def main() -> int:
-    """Prints the table and writes build/own_files.json."""
-    from pipelines.commands.command import table
-
+    """Prints the table, which is kept in build/own_files."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.own_files", description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("official", type=Path, nargs="+")
     asked = parser.parse_args()
-    found = run(asked.model, asked.official)
-    Path("build").mkdir(exist_ok=True)
-    Path("build/own_files.json").write_text(json.dumps(found, indent=2))
-    print(found["what"])
-    print(table(found["rows"], {key: key for key in found["rows"][0]}))
+    tell(run(asked.model, asked.official), FOLDER)
     return 0
 
 

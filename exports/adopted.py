@@ -6,18 +6,18 @@ What a file cannot say, a person must: the range of pixels it was trained on, an
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from exports.contract import CHANNEL_ORDERS, RESIZE_KERNELS, Contract, InputSpec, OutputSpec, selftest_path
+from exports.file_sketch import SUFFIXES
 from exports.isolated import MEMORY_BYTES, read_isolated, report_read
 from exports.keras_config import RANGES
-from exports.tflite_file import EDGETPU_OPERATOR, UNFROZEN, TensorFacts, read_facts, stored_types
+from exports.tflite_file import EDGETPU_OPERATOR, UNFROZEN, TensorFacts, facts_of, parse, stored_types
 from exports.writers.onnx_int8 import ends_of
-from exports.writing import first_run, operators_of, save_contract, sizes
+from exports.writing import Artifact, artifact_of, first_run, operators_of, save_contract, sizes
 
-SUFFIXES = (".tflite", ".onnx")
 MOST_BYTES = 512 * 2**20
 MOST_SIDE, MOST_CLASSES = 4096, 100_000
 TIMEOUT_S = 120.0
@@ -54,8 +54,8 @@ def read_finished(path: Path | str) -> Finished:
 def adopt(
     path: Path | str, out_dir: Path, *, name: str, labels: tuple[str, ...], input_range: str,
     resize: str = "bilinear antialias",
-) -> tuple[Path, Contract]:
-    """Copies the file to `out_dir`, with a contract and a self-test beside it, and gives both; a child process runs it.
+) -> Artifact:
+    """Copies the file to `out_dir`, with a contract and a self-test beside it; a child process runs it.
 
     `input_range` is that of the pixels it was trained on, `labels` its classes in the order of its scores.
 
@@ -73,7 +73,13 @@ def adopt(
         "adopt", target, timeout_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES, labels=list(labels), resize=resize,
         input_range=input_range,
     )  # fmt: skip
-    return target, Contract.beside(target)
+    return artifact_of(target, Contract.beside(target), (f"from elsewhere: {path.name}",))
+
+
+def with_range(contract: Contract, input_range: str) -> Contract:
+    """The contract of the same file for another range of pixels."""
+    scale, offset = RANGES[input_range]
+    return replace(contract, input=replace(contract.input, pixel_scale=scale / 255, pixel_offset=offset))
 
 
 def read_here(job: dict[str, Any], report: Any) -> None:
@@ -116,15 +122,14 @@ def _contract(path: Path, found: Finished, job: dict[str, Any]) -> Contract:
     labels, onnx = tuple(job["labels"]), path.suffix == ".onnx"
     if len(labels) != found.classes:
         raise ValueError(f"the file gives {found.classes} scores and the images have {len(labels)} classes")
-    scale, offset = RANGES[job["input_range"]]
     image, answer = found.image, found.answer
-    return Contract(
+    contract = Contract(
         format=found.format,
         family="onnx" if onnx else "tflite",
         input=InputSpec(
             name=image.name, height=height, width=width, channels=channels, dtype=image.dtype, range=(0.0, 255.0),
-            pixel_scale=scale / 255, order=next(order for order, count in CHANNEL_ORDERS.items() if count == channels),
-            resize=job["resize"], scale=image.scale, zero_point=image.zero_point, pixel_offset=offset,
+            pixel_scale=1.0, order=next(order for order, count in CHANNEL_ORDERS.items() if count == channels),
+            resize=job["resize"], scale=image.scale, zero_point=image.zero_point,
         ),
         output=OutputSpec(
             name=answer.name, kind="scores", classes=found.classes, dtype=answer.dtype, scale=answer.scale,
@@ -135,6 +140,7 @@ def _contract(path: Path, found: Finished, job: dict[str, Any]) -> Contract:
         operators=found.operators,
         **sizes(path),
     )  # fmt: skip
+    return with_range(contract, job["input_range"])
 
 
 def _read(path: Path) -> Finished:
@@ -152,8 +158,8 @@ def _read(path: Path) -> Finished:
 
 
 def _read_tflite(path: Path) -> Finished:
-    content = path.read_bytes()
-    facts = read_facts(content)
+    file = parse(path.read_bytes())
+    facts = facts_of(file)
     if EDGETPU_OPERATOR in facts.custom:
         raise ValueError("it was compiled for the Edge TPU, which is not here to run it; give the file before that")
     if facts.custom:
@@ -168,7 +174,7 @@ def _read_tflite(path: Path) -> Finished:
         raise ValueError(f"it takes {image.dtype} and gives {answer.dtype}; {', '.join(formats)} are read")
     format_id = formats[image.dtype]
     if format_id == "tflite_float32":
-        weights = stored_types(content)
+        weights = stored_types(file)
         format_id = ("tflite_dynamic" if weights & {"INT8", "INT4"} else
                      "tflite_float16" if "FLOAT16" in weights else format_id)  # fmt: skip
     for end, one in (("input", image), ("output", answer)):

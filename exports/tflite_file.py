@@ -163,9 +163,8 @@ def read_facts(data: bytes) -> TfliteFacts:
     return facts_of(parse(data))
 
 
-def stored_types(data: bytes) -> set[str]:
-    """The types of the constants that the flatbuffer `data` holds, in the schema's names."""
-    file = parse(data)
+def stored_types(file: Flatbuffer) -> set[str]:
+    """The types of the constants that a file holds, in the schema's names."""
     buffers = file.model.buffers
     return {
         file.type_names[tensor.type]

@@ -195,7 +195,7 @@ def _one_child(
         busy = format_id if report["stage"] == "started" else None
         if report["stage"] == "written":
             path = Path(report["path"])
-            done[format_id] = _artifact(path, Contract.beside(path), tuple(report["notes"]))
+            done[format_id] = artifact_of(path, Contract.beside(path), tuple(report["notes"]))
         elif report["stage"] == "failed":
             failed[format_id] = Failure(format_id, report["cause"], report["by_person"])
     if all(one in done or one in failed for one in rest):
@@ -231,10 +231,10 @@ def _pack(
         int8_aware=first.int8_aware, versions=first.versions, operators={}, **sizes(path),
     )
     save_contract(contract, path)
-    done[format_id] = _artifact(path, contract, tuple(f"holds {one.path.name}" for one in members))
+    done[format_id] = artifact_of(path, contract, tuple(f"holds {one.path.name}" for one in members))
 
 
-def _artifact(path: Path, contract: Contract, notes: tuple[str, ...]) -> Artifact:
+def artifact_of(path: Path, contract: Contract, notes: tuple[str, ...]) -> Artifact:
     return Artifact(
         format=contract.format, path=path, contract_path=contract_path(path), contract=contract,
         bytes=contract.bytes, gzip_bytes=contract.gzip_bytes, sha256=contract.sha256, notes=notes,

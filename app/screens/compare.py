@@ -336,12 +336,12 @@ else:
         with guarded("comparing"):
             show(chosen)
         adopt_view(known[chosen[0]])
-    given = {"--baseline": st.session_state.get("compare.baseline"), "--device": st.session_state.get("compare.device")}
-    further = [word for flag, value in given.items() if value and value != HERE for word in (flag, value)]
-    base_only = further[:2] if further[:1] == ["--baseline"] else []
+    baseline, device = st.session_state.get("compare.baseline"), st.session_state.get("compare.device")
+    against = ["--baseline", baseline] if baseline else []
+    timed_on = ["--device", device] if device not in (None, HERE) else []
     on_the_command_line(
         [
-            line("compare", *(chosen or ["RUN"]), *further, "--classes"),
-            line("report", *(chosen or ["RUN"]), *base_only, "--to", "litesmith_report.zip"),
+            line("compare", *(chosen or ["RUN"]), *against, *timed_on, "--classes"),
+            line("report", *(chosen or ["RUN"]), *against, "--to", "litesmith_report.zip"),
         ]
     )

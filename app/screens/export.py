@@ -16,7 +16,7 @@ from app.comparison import finished_runs
 from app.guard import guarded
 from app.noise_view import noise_view
 from app.precision_view import precision_view
-from app.progress import draw_error, draw_progress, follow
+from app.progress import draw_followed
 from app.remedies_view import remedies_view
 from app.result import download, gate_table, int8_file, judged
 from app.skew_view import skew_view
@@ -131,13 +131,13 @@ def has_model(run: Run) -> bool:
     return any(step.model_sha256 for step in registry().steps(run.id))
 
 
-def one_click(run: Run) -> None:
+def one_click(run: Run, modelled: bool) -> None:
     item = int8_file(run.id)
     for child in family(run)[1:]:
         item = item or int8_file(child.id)
     if item is not None:
         download(item, "Download int8 TFLite", "export.int8", primary=True)
-    elif has_model(run):
+    elif modelled:
         st.button(
             "Write int8 TFLite",
             type="primary",
@@ -153,16 +153,14 @@ def following() -> None:
     if new is None:
         return
     child = registry().get(new)
-    with st.container(border=True):
-        st.markdown(f"**{child.name}**")
-        follow(child, draw_progress)
-        draw_error(child)
+    draw_followed(child)
     if child.is_final:
         del st.session_state["export.following"]
 
 
 def show(run: Run) -> None:
-    one_click(run)
+    modelled = has_model(run)
+    one_click(run, modelled)
     following()
     files = [item for one in family(run) for item in registry().artifacts(one.id)]
     scores = judged(files)
@@ -182,7 +180,7 @@ def show(run: Run) -> None:
                     with st.expander(f"{len(others)} earlier of this format", icon=":material/history:"):
                         for item in others:
                             one_file(item, scores.get(item.id))
-    if not has_model(run):
+    if not modelled:
         st.info(
             "There is no model in this run, only a finished file: nothing further can be written from it.",
             icon=":material/note_add:",

@@ -31,7 +31,7 @@ from PIL import Image, ImageOps
 image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("{mode}")
 image = image.resize((i["width"], i["height"]), Image.Resampling.{kernel})
 pixels = np.asarray(image, np.float32).reshape(1, i["height"], i["width"], i["channels"])
-raw = pixels * i["pixel_scale"] + i["pixel_offset"]
+raw = pixels * i["pixel_scale"] + i.get("pixel_offset", 0)
 if i["scale"]: raw = np.rint(raw / i["scale"]) + i["zero_point"]
 print(c["labels"][int(answer(raw.astype(i["dtype"])).argmax())])
 """

@@ -23,7 +23,7 @@ def opened(path, contract):
     image = contract["input"]
     shape = (1, image["height"], image["width"], image["channels"])
     noise = np.random.default_rng(0).integers(0, 256, shape)
-    values = noise * image["pixel_scale"] + image["pixel_offset"]
+    values = noise * image["pixel_scale"] + image.get("pixel_offset", 0)
     if image["scale"]:
         values = np.clip(np.rint(values / image["scale"]) + image["zero_point"], *limits(image["dtype"]))
     values = values.astype(image["dtype"])

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from exports import adopted, import_model, read_finished
+from exports import import_model, read_finished
+from exports.file_sketch import SUFFIXES
 from exports.keras_config import RANGES
 from pipelines.commands.command import Command, resolution
 
@@ -24,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
-    if Path(asked.file).suffix in adopted.SUFFIXES:
+    if Path(asked.file).suffix in SUFFIXES:
         return _finished(asked)
     side = resolution(asked.resolution) if asked.resolution else None
     found = import_model(

@@ -13,12 +13,13 @@ from typing import Any, Literal
 import numpy as np
 import pydantic
 
-from exports.adopted import SUFFIXES
+from exports.adopted import with_range
+from exports.file_sketch import SUFFIXES
 from exports.keras_config import RANGES
 from exports.statistics import mcnemar, wilson
 from pipelines.data import Dataset
 from pipelines.settings import Settings, setting
-from pipelines.steps.step import Artifact, Result, State, Step, Surroundings
+from pipelines.steps.step import Artifact, Result, State, Step, Surroundings, brief, recorded
 
 IMAGES = 500  # validation images that the declared range of pixels is tried on, beside the other ranges
 
@@ -50,7 +51,7 @@ def run(state: State, settings: AdoptSettings, around: Surroundings) -> Result:
     path = Path(settings.file)
     around.watch.progress(0, 1, f"reading {path.name}")
     data = around.data
-    kept, contract = adopt(
+    taken = adopt(
         path,
         around.watch.folder / "files",
         name=f"{around.step_index:02d}_adopted",
@@ -58,6 +59,7 @@ def run(state: State, settings: AdoptSettings, around: Surroundings) -> Result:
         input_range=settings.input_range,
         resize=data.resize.partition(",")[0],
     )
+    contract = taken.contract
     image = contract.input
     wanted = (*data.resolution, data.channels)
     if (image.height, image.width, image.channels) != wanted:
@@ -66,25 +68,16 @@ def run(state: State, settings: AdoptSettings, around: Surroundings) -> Result:
             f"{'x'.join(map(str, wanted))}: set data.resolution and data.channels to the file's"
         )
     validation = data.splits["validation"]
-    report = opens(kept, contract, validation.images[:64], selftest=True)
-    beside = {role: kept.with_name(f"{kept.stem}.{name}") for role, name in
-              (("contract", "contract.json"), ("selftest", "selftest.npz"))}  # fmt: skip
-    artifact_id = around.handle.add_artifact(
-        around.step_index,
-        {
-            "format": contract.format, "name": path.name, "gzip_bytes": contract.gzip_bytes, "sha256": contract.sha256,
-            "gate": report.as_dict(), "passed": report.passed, "contract": contract.as_dict(),
-            "notes": [f"from elsewhere: {path.name}"], "files": {"model": kept, **beside},
-        },
-    )  # fmt: skip
+    report = opens(taken.path, contract, validation.images[:64], selftest=True)
+    record = {**recorded(taken, report), "name": path.name}
+    artifact_id = around.handle.add_artifact(around.step_index, record)
     if not report.passed:
         raise ValueError(f"{path.name} does not run here: {report.cause}")
     stored = around.handle.home.store.path_of(contract.sha256)
     around.artifacts.append(Artifact(artifact_id, contract.format, stored, contract, "", f"adopted {path.stem}"))
     found = _ranges(stored, contract, data, settings.input_range)
     around.watch.progress(1, 1, f"{path.name} read")
-    row = {"id": artifact_id, "format": contract.format, "name": path.name, "bytes": contract.bytes,
-           "gzip_bytes": contract.gzip_bytes, "sha256": contract.sha256, "passed": True}  # fmt: skip
+    row = brief(artifact_id, record, taken.bytes)
     return Result(
         state,
         {"artifacts": [row], "file": path.name, "input_range": settings.input_range, "ranges": found["top1"]},
@@ -95,16 +88,13 @@ def run(state: State, settings: AdoptSettings, around: Surroundings) -> Result:
 
 def _ranges(path: Path, contract: Any, data: Dataset, declared: str) -> dict[str, Any]:
     """Validation top-1 under every range of pixels, and a warning where another fits better than the declared one."""
-    from dataclasses import replace
-
     from exports import predict
 
     validation = data.splits["validation"]
     images, labels = validation.images[:IMAGES], validation.labels[:IMAGES]
     right: dict[str, np.ndarray] = {}
-    for name, (scale, offset) in RANGES.items():
-        image = replace(contract.input, pixel_scale=scale / 255, pixel_offset=offset)
-        right[name] = predict(path, replace(contract, input=image), images).argmax(1) == labels
+    for name in RANGES:
+        right[name] = predict(path, with_range(contract, name), images).argmax(1) == labels
     best = max(right, key=lambda name: (int(right[name].sum()), name == declared))
     warnings = []
     if best != declared and mcnemar(right[declared], right[best]).p_value < 0.01:

@@ -13,7 +13,7 @@ from exports.rounding import Rounding
 from exports.statistics import wilson
 from pipelines.data import Dataset
 from pipelines.settings import Settings, setting
-from pipelines.steps.step import Artifact, Result, State, Step, Surroundings
+from pipelines.steps.step import Artifact, Result, State, Step, Surroundings, brief, recorded
 
 INT8_AWARE_FORMATS = ("tflite_int8", "tflite_uint8", "edgetpu", "onnx_int8", "bundle", "c_array", "keras")
 GATE_IMAGES = 2000  # validation images a gate looks at; more changes its verdict by less than its own interval
@@ -137,23 +137,13 @@ def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
         watch.check()
         watch.progress(place, len(written.artifacts), f"checking {format_id}")
         report = gate(outcome.path, outcome.contract, images, parent_logits, labels)
-        record = {
-            "format": format_id,
-            "name": outcome.path.name,
-            "gzip_bytes": outcome.gzip_bytes,
-            "sha256": outcome.sha256,
-            "gate": report.as_dict(),
-            "passed": report.passed,
-            "contract": outcome.contract.as_dict(),
-            "notes": list(outcome.notes),
-            "files": {"model" if role == "artifact" else role: path for role, path in outcome.files.items()},
-        }
+        record = recorded(outcome, report)
         artifact_id = around.handle.add_artifact(around.step_index, record)
-        row = {key: record[key] for key in ("format", "name", "gzip_bytes", "sha256", "passed")}
+        row = brief(artifact_id, record, outcome.bytes)
         if report.passed and FORMATS[format_id].family == "tflite":
             # What pruning and clustering left in the very file: zeros and different values, kernel by kernel.
             row["weights"] = [one.as_dict() for one in weight_facts(outcome.path.read_bytes())]
-        rows.append({"id": artifact_id, "bytes": outcome.bytes, **row})
+        rows.append(row)
         if not report.passed:
             warnings.append(f"{format_id} was refused: {report.cause}")
         elif FORMATS[format_id].family in ("tflite", "onnx"):

@@ -40,6 +40,27 @@ class Artifact:
     label: str
 
 
+def recorded(written: Any, report: Any) -> dict[str, Any]:
+    """What goes on record of a file (`exports.Artifact`) and of its gate's report."""
+    return {
+        "format": written.format,
+        "name": written.path.name,
+        "gzip_bytes": written.gzip_bytes,
+        "sha256": written.sha256,
+        "gate": report.as_dict(),
+        "passed": report.passed,
+        "contract": written.contract.as_dict(),
+        "notes": list(written.notes),
+        "files": {"model" if role == "artifact" else role: path for role, path in written.files.items()},
+    }
+
+
+def brief(artifact_id: str, record: dict[str, Any], size: int) -> dict[str, Any]:
+    """The line of a recorded file, of `size` bytes, in the step's own report."""
+    named = {key: record[key] for key in ("format", "name", "gzip_bytes", "sha256", "passed")}
+    return {"id": artifact_id, "bytes": size, **named}
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What a step may use besides the state."""

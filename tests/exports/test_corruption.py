@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import pytest
 from exports import LIMITS, Artifact, Contract, contract_path, gate, selftest_path, write_many
 from exports.tflite_file import parse
 from tests.exports.conftest import LABELS
+from tests.zips import rezipped
 
 COUNT = 200
 KINDS = ("bytes", "scale", "shape", "operator")
@@ -187,17 +188,15 @@ def test_a_damaged_file_is_refused_when_it_answers_wrongly(number, files: dict[s
 
 def _bundled(bundle: Artifact, member: Artifact, place: Path, fitting: Contract) -> tuple[Path, Contract, Contract]:
     """The bundle with the damaged member, every hash in it made to fit; and its contracts before and after."""
-    with zipfile.ZipFile(bundle.path) as old:
-        entries = {name: old.read(name) for name in old.namelist()}
-    entries[member.path.name] = place.read_bytes()
-    entries[contract_path(member.path).name] = contract_path(place).read_bytes()
-    listing = json.loads(entries["bundle.json"])
-    for row in listing["files"]:
-        if row["file"] == member.path.name:
-            row["sha256"] = fitting.sha256
-    entries["bundle.json"] = json.dumps(listing).encode()
-    path = place.with_name("bundle.zip")
-    with zipfile.ZipFile(path, "w") as new:
-        for name, content in entries.items():
-            new.writestr(name, content)
+
+    def damage(entries: dict[str, bytes]) -> None:
+        entries[member.path.name] = place.read_bytes()
+        entries[contract_path(member.path).name] = contract_path(place).read_bytes()
+        listing = json.loads(entries["bundle.json"])
+        for row in listing["files"]:
+            if row["file"] == member.path.name:
+                row["sha256"] = fitting.sha256
+        entries["bundle.json"] = json.dumps(listing).encode()
+
+    path = rezipped(Path(shutil.copy(bundle.path, place.with_name("bundle.zip"))), damage)
     return path, bundle.contract, rehashed(bundle.contract, path.read_bytes())

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exports import Artifact, explain_edgetpu, predict, save_model, write_many
-from tests.exports.test_zoo_files import lively
-from tests.zoo.designs import EVERY_VARIANT, small
+from exports import Artifact, explain_edgetpu, predict
+from tests.exports.test_zoo_files import written
+from tests.zoo.designs import EVERY_VARIANT
 
 AGREE = 0.98
 BETTER = ("refused", "nothing mapped", "partial", "uncertain", "all mapped")
@@ -19,15 +19,8 @@ REPAIRED = {"mobilenet_v3": "HARD_SWISH", "shufflenet_v2": "TRANSPOSE", "shuffle
 
 def both(name: str, folder: Path, **options) -> tuple[dict[str, Artifact], np.ndarray]:
     """The int8 file and the Edge TPU's of one network, and the images they were calibrated with."""
-    model = lively(name, small(name, **options))
-    save_model(model, folder / "model.keras")
-    pixels = np.random.default_rng(5).integers(0, 256, (64, *model.input_shape[1:]), dtype=np.uint8)
-    labels = [str(number) for number in range(model.output_shape[-1])]
-    written = write_many(
-        folder / "model.keras", ["tflite_int8", "edgetpu"], folder, name="net", labels=labels, calibration=pixels
-    )
-    assert written.failures == ()
-    return {one.format: one for one in written.artifacts}, pixels
+    files, pixels = written(name, ["tflite_int8", "edgetpu"], folder, 64, **options)
+    return {one.format: one for one in files}, pixels
 
 
 def off_the_chip(found) -> set[str]:

@@ -15,6 +15,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from exports import Artifact, Contract, GateReport, Limits, contract_path, gate, save_model, selftest_path
+from tests.zips import rezipped
 
 
 @pytest.fixture
@@ -323,16 +324,9 @@ def test_arguments_that_do_not_belong_together_are_the_callers_error(digits, art
 
 
 def test_a_damaged_bundle_names_the_member(digits, artifacts: dict[str, Artifact], tmp_path: Path):
-    import zipfile
-
     path = Path(shutil.copy(artifacts["bundle"].path, tmp_path))
     shutil.copy(artifacts["bundle"].contract_path, contract_path(path))
-    with zipfile.ZipFile(path) as old:
-        entries = {name: old.read(name) for name in old.namelist()}
-    entries["small_tflite_int8.tflite"] = b"\0" * 100
-    with zipfile.ZipFile(path, "w") as new:
-        for name, data in entries.items():
-            new.writestr(name, data)
+    rezipped(path, lambda entries: entries.update({"small_tflite_int8.tflite": b"\0" * 100}))
     report = judge(path, digits)
     assert set(failed(report)) == {"small_tflite_int8.tflite: readable"}
     path.write_bytes(b"no zip")
@@ -341,15 +335,14 @@ def test_a_damaged_bundle_names_the_member(digits, artifacts: dict[str, Artifact
 
 def rewritten(path: Path, changes: dict[str, bytes | None]) -> None:
     """The bundle at `path` with some members replaced, or left out (None)."""
-    import zipfile
+    def change(entries: dict[str, bytes]) -> None:
+        for name, data in changes.items():
+            if data is None:
+                del entries[name]
+            else:
+                entries[name] = data
 
-    with zipfile.ZipFile(path) as old:
-        entries = {name: old.read(name) for name in old.namelist()}
-    entries |= {name: data for name, data in changes.items() if data is not None}
-    with zipfile.ZipFile(path, "w") as new:
-        for name, data in entries.items():
-            if changes.get(name, data) is not None:
-                new.writestr(name, data)
+    rezipped(path, change)
 
 
 @pytest.mark.parametrize(

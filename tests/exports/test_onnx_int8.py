@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exports import Artifact, predict, save_model, write_many
+from exports import Artifact, predict, write_many
 from exports.writers.onnx_int8 import ends_of
 from tests.exports.conftest import LABELS
-from tests.exports.test_zoo_files import lively
-from tests.zoo.designs import NAMES, small
+from tests.exports.test_zoo_files import written
+from tests.zoo.designs import NAMES
 
 # Weights and ranges are equal; what is left is how a runtime rounds a value that lies between two steps.
 STEPS = 2
@@ -51,13 +51,6 @@ def test_the_same_model_gives_the_same_bytes(artifacts: dict[str, Artifact], dig
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_network_answers_alike(name: str, tmp_path: Path):
-    model = lively(name, small(name))
-    save_model(model, tmp_path / "model.keras")
-    pixels = np.random.default_rng(5).integers(0, 256, (32, *model.input_shape[1:]), dtype=np.uint8)
-    labels = [str(number) for number in range(model.output_shape[-1])]
-    written = write_many(
-        tmp_path / "model.keras", ["tflite_int8", "onnx_int8"], tmp_path, name="net", labels=labels, calibration=pixels
-    )
-    assert written.failures == ()
-    apart = steps_apart(*written.artifacts, pixels)
+    files, pixels = written(name, ["tflite_int8", "onnx_int8"], tmp_path, 32)
+    apart = steps_apart(*files, pixels)
     assert apart.mean() <= 1, apart

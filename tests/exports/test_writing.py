@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import subprocess
 import sys
 import zipfile
@@ -175,6 +176,26 @@ def test_bundles_of_equal_files_are_equal_and_hold_no_date(digits, artifacts: di
         names = set(bundle.namelist())
     assert names >= {"classify.py", "labels.txt", "bundle.json", "small_tflite_int8.contract.json",
                      "small_tflite_int8.selftest.npz", "small_onnx_float32.onnx"}
+
+
+def test_the_scripts_of_a_bundle_run_files_whose_contract_is_older_than_offsets(
+    artifacts: dict[str, Artifact], tmp_path: Path
+):
+    from exports.writers.bundle import write_bundle
+
+    artifact = artifacts["tflite_int8"]
+    write_bundle([(artifact.path, artifact.contract)], tmp_path / "bundle.zip")
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as bundle:
+        bundle.extractall(tmp_path)
+    place = tmp_path / artifact.contract_path.name
+    older = json.loads(place.read_text())
+    del older["input"]["pixel_offset"]
+    place.write_text(json.dumps(older))
+    Image.new("L", (16, 16)).save(tmp_path / "digit.png")
+    for script, argument in (("classify.py", "digit.png"), ("time_files.py", "times.json")):
+        subprocess.run(
+            [sys.executable, "-P", script, argument], capture_output=True, text=True, check=True, cwd=tmp_path
+        )
 
 
 @pytest.mark.parametrize("format_id", ["tflite_int8", "tflite_float32", "tflite_int16x8", "onnx_float32"])

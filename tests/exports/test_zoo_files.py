@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import zoo
+from exports import write_many
 from exports.model_file import save_model
 from exports.run_file import LiteRtRunner, OnnxRunner
 from exports.tflite_file import UNFROZEN, read_facts
@@ -40,6 +41,17 @@ def lively(name: str, request: dict[str, Any]) -> Any:
             layer.momentum = 0.0  # what one batch has becomes its statistics, in every layer at once
     model(noise.random((8, *model.input_shape[1:]), dtype="float32"), training=True)
     return model
+
+
+def written(name: str, formats: list[str], folder: Path, images: int, **options: Any) -> tuple[Any, np.ndarray]:
+    """The files of a small untrained design, and the noise they were calibrated with."""
+    model = lively(name, small(name, **options))
+    save_model(model, folder / "model.keras")
+    pixels = np.random.default_rng(5).integers(0, 256, (images, *model.input_shape[1:]), dtype=np.uint8)
+    labels = [str(number) for number in range(model.output_shape[-1])]
+    found = write_many(folder / "model.keras", formats, folder, name="net", labels=labels, calibration=pixels)
+    assert found.failures == ()
+    return found.artifacts, pixels
 
 
 def all_files_agree(name: str, request: dict[str, Any], folder: Path) -> None:

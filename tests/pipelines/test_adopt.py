@@ -85,13 +85,13 @@ def test_a_wrong_range_of_pixels_is_noticed(finished, tmp_path):
 
 
 def test_a_file_that_wants_minus_one_to_one_gets_it(finished, tmp_path):
-    path, contract = adopt(
+    taken = adopt(
         finished["tflite_float32"], tmp_path, name="other", labels=tuple("0123456789"), input_range="-1..1"
     )
     pixels = np.arange(256, dtype=np.uint8).reshape(4, 8, 8, 1)
-    assert np.allclose(contract.raw_from_pixels(pixels), pixels / 127.5 - 1, atol=1e-6)
-    assert Contract.beside(path) == contract
-    assert selftest_path(path).is_file()
+    assert np.allclose(taken.contract.raw_from_pixels(pixels), pixels / 127.5 - 1, atol=1e-6)
+    assert Contract.beside(taken.path) == taken.contract
+    assert selftest_path(taken.path).is_file()
 
 
 @pytest.mark.parametrize(

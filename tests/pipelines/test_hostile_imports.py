@@ -7,7 +7,6 @@ import pickle
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,8 @@ import h5py
 import numpy as np
 import psutil
 import pytest
+
+from tests.zips import rezipped
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30
@@ -53,16 +54,6 @@ def with_lambda(suffix: str) -> Callable[[Path, Path], Path]:
     return make
 
 
-def rewritten(path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
-    with zipfile.ZipFile(path) as old:
-        entries = {name: old.read(name) for name in old.namelist()}
-    change(entries)
-    with zipfile.ZipFile(path, "w") as new:
-        for name, content in entries.items():
-            new.writestr(name, content)
-    return path
-
-
 def plain(folder: Path) -> Path:
     path = folder / "model.keras"
     network().save(path)
@@ -76,7 +67,7 @@ def arbitrary_module(folder: Path, canary: Path) -> Path:
         config["config"]["layers"][1]["config"] = {"name": str(canary)}
         entries["config.json"] = json.dumps(config).encode()
 
-    return rewritten(plain(folder), change)
+    return rezipped(plain(folder), change)
 
 
 def pickled_weights(folder: Path, canary: Path) -> Path:
@@ -84,11 +75,11 @@ def pickled_weights(folder: Path, canary: Path) -> Path:
         del entries["model.weights.h5"]
         entries["model.weights.npz"] = entries["data.pkl"] = pickle.dumps(Canary(canary))
 
-    return rewritten(plain(folder), change)
+    return rezipped(plain(folder), change)
 
 
 def pickle_for_weights(folder: Path, canary: Path) -> Path:
-    return rewritten(plain(folder), lambda entries: entries.update({"model.weights.h5": pickle.dumps(Canary(canary))}))
+    return rezipped(plain(folder), lambda entries: entries.update({"model.weights.h5": pickle.dumps(Canary(canary))}))
 
 
 def huge_tensor(folder: Path, canary: Path) -> Path:
@@ -114,7 +105,7 @@ def circle(folder: Path, canary: Path) -> Path:
         )
         assert flatten != dense
 
-    return rewritten(plain(folder), change)
+    return rezipped(plain(folder), change)
 
 
 def many_layers(folder: Path, canary: Path) -> Path:
@@ -132,7 +123,7 @@ def many_layers(folder: Path, canary: Path) -> Path:
         config["config"]["layers"] = [layers[0], *rows, *layers[1:]]
         entries["config.json"] = json.dumps(config).encode()
 
-    return rewritten(plain(folder), change)
+    return rezipped(plain(folder), change)
 
 
 def saved_model(folder: Path, canary: Path) -> Path:

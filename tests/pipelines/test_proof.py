@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from pipelines.__main__ import main
 from pipelines.proof import write_proof
 from pipelines.runs import Home, Registry
+from tests.zips import rezipped
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +41,6 @@ def elsewhere(made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def verified(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
     code = main(["verify", *words, "--json"])
     return code, json.loads(capsys.readouterr().out)
-
-
-def changed(path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
-    """The bundle with other members."""
-    with zipfile.ZipFile(path) as old:
-        entries = {name: old.read(name) for name in old.namelist()}
-    change(entries)
-    with zipfile.ZipFile(path, "w") as new:
-        for name, data in entries.items():
-            new.writestr(name, data)
-    return path
 
 
 def int8_file(entries: dict[str, bytes]) -> str:
@@ -97,7 +86,7 @@ def test_a_prettier_accuracy_is_found(elsewhere, capsys):
         report["rows"][0]["top1"] += 0.02
         entries["report.json"] = json.dumps(report).encode()
 
-    code, found = verified(capsys, str(changed(elsewhere, flatter)), "--data", "digits")
+    code, found = verified(capsys, str(rezipped(elsewhere, flatter)), "--data", "digits")
     assert (code, found["verdict"]) == (2, "not verified")
     assert any("its own answers are right on" in check["message"] for check in found["checks"])
 
@@ -109,7 +98,7 @@ def test_answers_that_cannot_be_read_are_a_failed_check(content, elsewhere, caps
         if content is not None:
             entries["answers.npz"] = content
 
-    code, found = verified(capsys, str(changed(elsewhere, damage)), "--data", "digits")
+    code, found = verified(capsys, str(rezipped(elsewhere, damage)), "--data", "digits")
     assert (code, found["verdict"]) == (2, "not verified")
     assert any("answers of the files cannot be read" in check["message"] for check in found["checks"])
 
@@ -125,7 +114,7 @@ def test_prettier_answers_are_found_as_well(elsewhere, capsys):
         np.savez(content, **given)
         entries["answers.npz"] = content.getvalue()
 
-    code, found = verified(capsys, str(changed(elsewhere, flatter)), "--data", "digits")
+    code, found = verified(capsys, str(rezipped(elsewhere, flatter)), "--data", "digits")
     assert code == 2
     assert any(check["name"].endswith(": accuracy") and not check["passed"] for check in found["checks"])
 
@@ -139,7 +128,7 @@ def test_another_file_under_the_same_name_is_found_by_its_self_test(elsewhere, c
         data[middle : middle + 400] = rng.integers(0, 256, 400, np.uint8).tobytes()
         relisted(entries, name, bytes(data))
 
-    code, found = verified(capsys, str(changed(elsewhere, swapped)))
+    code, found = verified(capsys, str(rezipped(elsewhere, swapped)))
     assert code == 2
     failed = [check["name"] for check in found["checks"] if not check["passed"]]
     assert all("int8" in name for name in failed)
@@ -155,7 +144,7 @@ def test_another_file_under_the_same_name_is_found_by_its_self_test(elsewhere, c
     ],
 )
 def test_what_was_taken_or_added_is_named(change, said, elsewhere, capsys):
-    code, found = verified(capsys, str(changed(elsewhere, change)))
+    code, found = verified(capsys, str(rezipped(elsewhere, change)))
     assert code == 2
     assert any(said in check["message"] for check in found["checks"] if not check["passed"]), found["checks"]
 
@@ -167,7 +156,7 @@ def test_a_report_of_other_bytes_is_found(elsewhere, capsys):
         report["rows"][1]["file"] = "elsewhere.tflite"
         entries["report.json"] = json.dumps(report).encode()
 
-    code, found = verified(capsys, str(changed(elsewhere, other)))
+    code, found = verified(capsys, str(rezipped(elsewhere, other)))
     told = [check["message"] for check in found["checks"] if not check["passed"]]
     assert code == 2
     assert told == ["the report speaks of other bytes", "the report speaks of it, but it is not in the bundle"]
@@ -175,7 +164,7 @@ def test_a_report_of_other_bytes_is_found(elsewhere, capsys):
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"\xff", b"[" * 5000, b'{"version": 9, "rows": []}'])
 def test_a_damaged_report_is_refused_with_a_sentence(content, elsewhere, capsys):
-    changed(elsewhere, lambda entries: entries.update({"report.json": content}))
+    rezipped(elsewhere, lambda entries: entries.update({"report.json": content}))
     assert main(["verify", str(elsewhere)]) == 2
     assert "report.json of the bundle cannot be read" in capsys.readouterr().err
 
@@ -199,7 +188,7 @@ def test_other_images_and_a_bundle_without_a_report_prove_no_accuracy(elsewhere,
         for name in ("report.json", "report.html", "answers.npz"):
             del entries[name]
 
-    changed(elsewhere, bare)
+    rezipped(elsewhere, bare)
     assert main(["verify", str(elsewhere)]) == 0
     capsys.readouterr()
     assert main(["verify", str(elsewhere), "--time"]) == 2

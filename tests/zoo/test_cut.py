@@ -30,6 +30,7 @@ from zoo.channel_graph import ChannelGraph
 from zoo.cut import cut, masked
 
 RELATIVE = 1e-5  # of the largest logit
+DOUBLE = 1e-12  # the same where a network is built in float64
 SHARES = (0.25, 0.5, 0.75)
 FEW = ("mobilenet_v2", "mobilenet_v3", "shufflenet_v1", "shufflenet_v2", "ghostnet", "densenet")
 # What can be cut while layers learn their groups; `zoo/deploy.py` turns these into plain ones.
@@ -55,7 +56,8 @@ def answers(model: Any, images: Any) -> list[np.ndarray]:
 def assert_equal(one: list[np.ndarray], other: list[np.ndarray]) -> None:
     for mine, theirs in zip(one, other, strict=True):
         assert np.isfinite(theirs).all()
-        np.testing.assert_allclose(mine, theirs, rtol=0, atol=RELATIVE * np.abs(theirs).max())
+        relative = DOUBLE if theirs.dtype == np.float64 else RELATIVE
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=relative * np.abs(theirs).max())
 
 
 def kinds(model: Any) -> Counter[str]:
