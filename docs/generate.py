@@ -110,6 +110,7 @@ def methods() -> str:
             f"## {name}",
             f"**{method.title}** (step `{method.kind}`; {removes}). {method.summary}",
             f"Source: {method.source}.",
+            *([f"Measured here ([results](results.md)): {method.measured}"] if method.measured else []),
             settings_table(method.settings),
         ]
     for step in STEPS.values():

@@ -47,7 +47,10 @@ class Context:
 
 @dataclass(frozen=True)
 class Method:
-    """One method: `apply(model, settings, context) -> Outcome`; the model passed in is left untouched."""
+    """One method: `apply(model, settings, context) -> Outcome`; the model passed in is left untouched.
+
+    `measured` is what it gave here, with the figure, where a paper or a reader expects more of it.
+    """
 
     name: str
     kind: Kind
@@ -58,6 +61,7 @@ class Method:
     settings: type[Settings]
     apply: Callable[[Any, Any, Context], Outcome]
     int8_aware: bool = False  # whether the model it makes can become int8 files only
+    measured: str = ""
     rehearses: bool = False  # whether it calls `Context.looked_over`, having judged the structure and not the weights
 
 

@@ -248,6 +248,8 @@ def step_form(plan: Draft, place: int, step: dict[str, Any], known_teachers: dic
                     method = picked
             found = METHODS[method]
             st.caption(f"{found.title}: {found.summary} Source: {found.source}.")
+            if found.measured:
+                st.caption(f":material/straighten: Measured here: {found.measured}")
             if kind.methods == "prune" and not found.removes_channels:
                 st.badge("zeros only: same size and speed", icon=":material/info:", color="orange")
         choices = {"formats": list(FORMATS), "teacher": list(known_teachers)}

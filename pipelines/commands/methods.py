@@ -24,7 +24,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         "methods": [
             {
                 "name": method.name, "kind": method.kind, "title": method.title, "source": method.source,
-                "summary": method.summary, "removes_channels": method.removes_channels,
+                "summary": method.summary, "removes_channels": method.removes_channels, "measured": method.measured,
                 "settings": [{**asdict(field), "type": field.type.__name__} for field in fields_of(method.settings)],
             }
             for method in METHODS.values() if asked.kind in (None, method.kind)

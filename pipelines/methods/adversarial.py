@@ -23,7 +23,7 @@ import numpy as np
 from pipelines.method import Context, Method, Outcome
 from pipelines.removal.choose import Choice, Group, counted, exactly
 from pipelines.removal.mask_training import Matching, train_masks
-from pipelines.removal.remove import Chooser, Criterion, Prepared, Tuning, remove
+from pipelines.removal.remove import HALF_A_RESNET, Chooser, Criterion, Prepared, Tuning, remove
 from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import setting
 from pipelines.training.settings import Fitting
@@ -264,6 +264,7 @@ METHOD = Method(
     source="Lin et al., GAL, arXiv:1903.09291",
     summary="Trains masks on channels or branches to zero while the logits stay those of the model, without labels, "
     "removes what they hide and fine-tunes.",
+    measured=HALF_A_RESNET + "-0.9 points [-1.6, -0.2] against random channels, worse.",
     removes_channels=True,
     settings=AdversarialSettings,
     apply=apply,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.method import Context, Method, Outcome
-from pipelines.removal.remove import Criterion, by_filter, remove
+from pipelines.removal.remove import HALF_A_RESNET, Criterion, by_filter, remove
 from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import setting
 
@@ -48,6 +48,7 @@ METHOD = Method(
     title="Channels of small norm",
     source="Li et al., arXiv:1608.08710",
     summary="Removes the filters with the smallest weights and everything that reads them, then fine-tunes.",
+    measured=HALF_A_RESNET + "+0.1 points [-0.7, +0.9] against random channels, not distinguishable.",
     removes_channels=True,
     settings=ChannelNormSettings,
     apply=apply,

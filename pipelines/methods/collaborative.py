@@ -18,7 +18,7 @@ from pipelines.method import Context, Method, Outcome
 from pipelines.removal.choose import Choice, Group
 from pipelines.removal.gate_fisher import gate_fisher
 from pipelines.removal.quadratic import best_kept, change, folded
-from pipelines.removal.remove import Chooser, Criterion, remove
+from pipelines.removal.remove import HALF_A_RESNET, Chooser, Criterion, remove
 from pipelines.removal.settings import RemovalSettings
 from pipelines.settings import setting
 from zoo.channel_graph import ChannelGraph
@@ -81,6 +81,7 @@ METHOD = Method(
     source="Peng et al., Collaborative Channel Pruning, PMLR 97:5113 (2019)",
     summary="Removes from every layer the set of channels whose loss is least, pairs counted, then fine-tunes; second "
     "derivatives are approximated by Gauss-Newton.",
+    measured=HALF_A_RESNET + "+0.2 points [-0.2, +0.7] against random channels, not distinguishable.",
     removes_channels=True,
     settings=CollaborativeSettings,
     apply=apply,

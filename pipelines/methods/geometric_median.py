@@ -18,7 +18,7 @@ from pipelines.method import Context, Method, Outcome
 from pipelines.removal.absorb import IMAGES, absorb
 from pipelines.removal.choose import Choice, Group, choose, counted, exactly, groups_of
 from pipelines.removal.filters import filters_of
-from pipelines.removal.remove import Chooser, Criterion, Prepared, by_filter, remove
+from pipelines.removal.remove import HALF_A_RESNET, Chooser, Criterion, Prepared, by_filter, remove
 from pipelines.removal.settings import RemovalSettings
 from pipelines.removal.soft import SoftMask
 from pipelines.settings import setting
@@ -204,6 +204,8 @@ METHOD = Method(
     title="Channels near the geometric median",
     source="He et al., FPGM, arXiv:1811.00250",
     summary="Removes the filters that the others of their layer can replace best, then fine-tunes.",
+    measured=HALF_A_RESNET + "+0.0 points [-0.7, +0.8] against random channels, removed every epoch -0.1 [-1.3, "
+    "+1.1], not distinguishable.",
     removes_channels=True,
     settings=GeometricMedianSettings,
     apply=apply,

@@ -16,7 +16,7 @@ import numpy as np
 from pipelines.method import Context, Method, Outcome
 from pipelines.removal.absorb import IMAGES, absorb
 from pipelines.removal.choose import Choice, Group, counted, exactly
-from pipelines.removal.remove import Chooser, Criterion, Prepared, remove
+from pipelines.removal.remove import HALF_A_RESNET, Chooser, Criterion, Prepared, remove
 from pipelines.removal.scales import (
     Scale,
     SparseScaleSettings,
@@ -181,6 +181,8 @@ METHOD = Method(
     title="Channels of scale zero (ISTA)",
     source="Ye et al., arXiv:1802.00124",
     summary="Trains scales of norms to exact zeros and removes those channels; what they hand on is not lost.",
+    measured=HALF_A_RESNET + "-0.0 points [-0.2, +0.2] against random channels within layers, not distinguishable; "
+    "with one threshold for all layers 0.60 of top-1.",
     removes_channels=True,
     settings=IstaGammaSettings,
     apply=apply,

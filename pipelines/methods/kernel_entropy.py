@@ -17,7 +17,7 @@ import numpy as np
 from pipelines.method import Context, Method, Outcome
 from pipelines.removal.choose import Choice, Group, counted, exactly
 from pipelines.removal.kernel_worth import indicators, kernels_of, levels
-from pipelines.removal.remove import Chooser, Criterion, Tuning, remove
+from pipelines.removal.remove import HALF_A_RESNET, Chooser, Criterion, Tuning, remove
 from pipelines.removal.settings import RemovalSettings
 from pipelines.removal.shared_kernels import SharedKernels, distinct_kernels
 from pipelines.settings import setting
@@ -145,6 +145,7 @@ METHOD = Method(
     source="Li et al., KSE, arXiv:1812.04368",
     summary="Removes the channels that every reader uses least, by size and diversity of its kernels, then fine-tunes; "
     "on request the kernels that stay share weights, which shrinks the compressed file only.",
+    measured=HALF_A_RESNET + "+0.3 points [-0.1, +0.8] against random channels, not distinguishable.",
     removes_channels=True,
     settings=KernelEntropySettings,
     apply=apply,

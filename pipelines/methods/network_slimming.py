@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from pipelines.method import Context, Method, Outcome
-from pipelines.removal.remove import Criterion, Prepared, remove
+from pipelines.removal.remove import HALF_A_RESNET, Criterion, Prepared, remove
 from pipelines.removal.scales import (
     NEAR_ZERO,
     SparseScaleSettings,
@@ -112,6 +112,7 @@ METHOD = Method(
     title="Channels of small scale (slimming)",
     source="Liu et al., arXiv:1708.06519",
     summary="Trains with a penalty on the scales of norms, removes the channels with the smallest, then fine-tunes.",
+    measured=HALF_A_RESNET + "-0.0 points [-0.4, +0.4] against random channels, not distinguishable.",
     removes_channels=True,
     settings=NetworkSlimmingSettings,
     apply=apply,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.method import Context, Method, Outcome
-from pipelines.removal.remove import Criterion, remove
+from pipelines.removal.remove import HALF_A_RESNET, Criterion, remove
 from pipelines.removal.settings import RemovalSettings
 
 
@@ -31,6 +31,8 @@ METHOD = Method(
     title="Channels at random (control)",
     source="Liu et al., arXiv:1810.05270",
     summary="Removes channels drawn by lot and fine-tunes: the control for every other choice.",
+    measured=HALF_A_RESNET + "as good as seven criteria; the same small network from random weights gained 0.5 points "
+    "[+0.1, +0.9] over it.",
     removes_channels=True,
     settings=RandomSettings,
     apply=apply,
