@@ -76,7 +76,8 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
     middle, most = (100 * float(np.quantile(np.abs(errors), share)) for share in (0.5, 0.9))
     told = (
         f"{len(found)} designs, {len(rows)} families: median error {middle:.1f} %, nine of ten within {most:.1f} %; "
-        f"{1e3 * np.median(took):.1f} ms a prediction with its sketch; {len(kernels)} kernels timed in {calibrated:.0f} s"
+        f"{1e3 * np.median(took):.1f} ms a prediction with its sketch; {len(kernels):,} kernels timed in "
+        f"{calibrated:.0f} s"
     )
     return {"what": told, "rows": rows}
 
