@@ -8,6 +8,7 @@ caches, nothing else to hold) is put right by one factor for each kind, learnt f
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import log
@@ -154,6 +155,7 @@ def _matern(one: np.ndarray, other: np.ndarray, height: float) -> np.ndarray:
 
 
 def _fitted(rows: np.ndarray, values: np.ndarray) -> _Process:
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -163,7 +165,9 @@ def _fitted(rows: np.ndarray, values: np.ndarray) -> _Process:
     a = np.column_stack([np.ones(len(x)), x])
     trend = np.linalg.solve(a.T @ a + 1e-2 * np.eye(a.shape[1]), a.T @ values)
     prior = ConstantKernel(0.1) * Matern(np.full(x.shape[1], 2.0), (0.2, 100.0), nu=1.5) + WhiteKernel(0.01, (1e-4, 1))
-    found = GaussianProcessRegressor(prior, random_state=0).fit(x, values - a @ trend)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a size that does not matter has no length
+        found = GaussianProcessRegressor(prior, random_state=0).fit(x, values - a @ trend)
     kernel = found.kernel_.k1
     return _Process(
         mean, scale, trend, np.asarray(kernel.k2.length_scale, float), float(kernel.k1.constant_value),
