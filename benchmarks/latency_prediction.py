@@ -1,83 +1,66 @@
 """How far the predicted time of a network is from the measured one, for families the prediction has not seen.
 
-Kernels are timed first (no network is looked at), then float32 files of designs of many families; factors for whole
-networks are learnt from all families but one and judged on that one, in turn. Run it on an otherwise idle machine.
+The machine is calibrated in a fresh home, which times kernels and networks; every network is then predicted with its
+family left out. Files of the converter are timed in turn with ours of the same networks: what is timed before a network
+is built must be what it takes once it is exported. Run it on an otherwise idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.cells import tell
+
 FOLDER = Path("build/latency_prediction")
-ROUNDS = 10
-LEAST_MACS, MOST_MACS = 1e6, 3e8
-Design = tuple[str, float, int, dict[str, Any]]
-DESIGNS: tuple[Design, ...] = (
-    *(("mobilenet_v1", width, side, {}) for width, side in ((0.25, 96), (0.5, 128), (0.5, 224), (1.0, 128))),
-    *(("mobilenet_v2", width, side, {}) for width, side in ((0.35, 96), (0.5, 160), (1.0, 96), (1.0, 192))),
-    *(("mobilenet_v3", width, side, {}) for width, side in ((0.5, 128), (1.0, 128), (1.0, 224))),
-    ("mobilenet_v3", 0.75, 160, {"variant": "large"}),
-    *(("shufflenet_v1", width, side, {}) for width, side in ((0.5, 128), (0.5, 224), (1.0, 128))),
-    *(("shufflenet_v2", width, side, {}) for width, side in ((0.5, 128), (1.0, 128), (1.0, 224), (1.5, 128))),
-    *(("squeezenet", width, side, {}) for width, side in ((0.5, 128), (1.0, 96), (0.5, 224))),
-    *(("mnasnet", width, side, {}) for width, side in ((0.5, 128), (1.0, 128), (0.75, 192))),
-    *(("efficientnet", width, side, {}) for width, side in ((0.5, 128), (1.0, 96), (1.0, 128))),
-    *(("ghostnet", width, side, {}) for width, side in ((0.5, 128), (1.0, 128), (1.0, 224))),
-    *(("resnet", width, 32, {"variant": "cifar20"}) for width in (0.5, 1.0, 1.5)),
-    *(("resnet", width, side, {"variant": "18"}) for width, side in ((0.25, 128), (0.5, 96))),
-    *(("proxylessnas", width, side, {}) for width, side in ((0.5, 128), (1.0, 128), (1.0, 192))),
-    *(("densenet", width, 32, {"variant": "cifar40"}) for width in (0.5, 1.0)),
-)
+CONVERTED = (
+    ("mobilenet_v2", 0.35, 96), ("shufflenet_v2", 0.5, 128), ("efficientnet", 0.5, 128), ("ghostnet", 0.5, 128),
+)  # fmt: skip
 
 
-def run(rounds: int = ROUNDS) -> dict[str, Any]:
+def run(passes: int) -> dict[str, Any]:
     """Gives per family the errors of predictions that have not seen it, and all of them together."""
-    from exports.latency_model import learn, sample_kernels, time_kernels, with_factors
-    from exports.sketch_kernels import kernels_of
+    from pipelines.machine_latency import NETWORKS, calibrate, kept
+    from pipelines.runs import Home
 
-    begun = time.perf_counter()
-    kernels = sample_kernels()
-    model = learn(list(zip(kernels, time_kernels(kernels), strict=True)))
-    calibrated = time.perf_counter() - begun
-    found = [(one, kernels_of(_sketch(one)), _measured(one, rounds)) for one in DESIGNS]
-    whole = {at: ([kernel for _, kernel in kernels], ms) for at, (_, kernels, ms) in enumerate(found)}
-    rows, errors, took = [], [], []
-    for family in dict.fromkeys(one[0] for one in DESIGNS):
-        own = [at for at, (one, _, _) in enumerate(found) if one[0] == family]
-        seen = with_factors(model, [pair for at, pair in whole.items() if at not in own])
-        predicted, measured = [], []
-        for at in own:
-            before = time.perf_counter()
-            predicted.append(seen.predict([kernel for _, kernel in kernels_of(_sketch(found[at][0]))]))
-            took.append(time.perf_counter() - before)
-            measured.append(whole[at][1])
-        error = np.array(predicted) / np.array(measured) - 1
-        bare = np.array([model.predict(whole[at][0]) for at in own]) / np.array(measured) - 1
-        errors += error.tolist()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home.open(folder)
+        found = calibrate(home, passes=passes, progress=lambda done, total, what: None)
+        model = kept(home)
+        assert model is not None
+        home.close()
+    took = []
+    for one in NETWORKS:
+        sketch = one.sketch()
+        before = time.perf_counter()
+        model.predict(sketch)
+        took.append(time.perf_counter() - before)
+    rows = []
+    for family in dict.fromkeys(one.name for one in NETWORKS):
+        own = [row for row in found["left_out"] if row["name"] == family]
+        errors = [row["error"] for row in own]
+        ms = [row["ms"] for row in own]
         rows.append(
             {
                 "family": family,
                 "designs": len(own),
-                "ms measured": f"{min(measured):.2f} to {max(measured):.2f}",
-                "median error": f"{100 * np.median(np.abs(error)):.1f} %",
-                "errors": ", ".join(f"{100 * one:+.0f}" for one in error),
-                "rank correlation": f"{_ranks(predicted, measured):.2f}",
-                "without factors": f"{100 * np.median(np.abs(bare)):.1f} %",
+                "ms measured": f"{min(ms):.2f} to {max(ms):.2f}",
+                "median error": f"{100 * np.median(np.abs(errors)):.1f} %",
+                "errors": ", ".join(f"{100 * one:+.0f}" for one in errors),
+                "rank correlation": f"{_ranks([row['predicted_ms'] for row in own], ms):.2f}",
             }
         )
-    middle, most = (100 * float(np.quantile(np.abs(errors), share)) for share in (0.5, 0.9))
     told = (
-        f"{len(found)} designs, {len(rows)} families: median error {middle:.1f} %, nine of ten within {most:.1f} %; "
-        f"{1e3 * np.median(took):.1f} ms a prediction with its sketch; {len(kernels):,} kernels timed in "
-        f"{calibrated:.0f} s"
+        f"{found['networks']} designs, {len(rows)} families, {found['machine']['cpu']}: median error "
+        f"{100 * found['median_error']:.1f} %, nine of ten within {100 * found['most_errors']:.1f} %; "
+        f"{1e3 * np.median(took):.1f} ms a prediction, at most {1e3 * max(took):.1f}; {found['kernels']:,} kernels, "
+        f"{found['seconds']:.0f} s in all. The converter's file against ours: {_converted()}"
     )
     return {"what": told, "rows": rows}
 
@@ -88,53 +71,33 @@ def _ranks(one: list[float], other: list[float]) -> float:
     return float(spearmanr(one, other).statistic)
 
 
-def _sketch(one: Design) -> Any:
+def _converted() -> str:
+    """The time of files that the converter wrote, that of ours of the same network being 1."""
     import zoo
+    from exports import measure, save_model, write
+    from exports.network_files import network_file
 
-    name, width, side, options = one
-    return zoo.sketch(
-        name, width=width, resolution=side, classes=_classes(side), channels=3, form="deploy",
-        **zoo.architecture(name).settle(options),
-    )  # fmt: skip
-
-
-def _classes(side: int) -> int:
-    return 10 if side <= 32 else 1000
-
-
-def _measured(one: Design, rounds: int) -> float:
-    """Milliseconds of the float32 file; written once, timed now."""
-    import zoo
-    from exports import Contract, measure, save_model, write
-    from zoo.keras import keras
-
-    name, width, side, options = one
-    folder = FOLDER / f"{name}-{width:g}-{side}-{'-'.join(map(str, options.values()))}"
-    path = folder / "network_tflite_float32.tflite"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        model = zoo.build(
-            name, width=width, resolution=side, classes=_classes(side), channels=3, form="deploy", **options
-        )
-        save_model(model, folder / "model.keras")
-        labels = [str(label) for label in range(_classes(side))]
-        write(folder / "model.keras", "tflite_float32", folder, name="network", labels=labels)
-        (folder / "model.keras").unlink()
-        keras.backend.clear_session()
-        gc.collect()
-    return measure([(path, Contract.beside(path))], rounds=rounds).rows[0].median_ms
+    ratios = []
+    for name, width, side in CONVERTED:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            sizes: dict[str, Any] = {"width": width, "resolution": side, "classes": 1000, "channels": 3}
+            save_model(zoo.build(name, form="deploy", **sizes), place / "model.keras")
+            labels = [str(label) for label in range(1000)]
+            theirs = write(place / "model.keras", "tflite_float32", place, name="network", labels=labels)
+            ours = place / "ours.tflite"
+            ours.write_bytes(network_file(zoo.sketch(name, form="deploy", **sizes)))
+            report = measure([(ours, theirs.contract), (theirs.path, theirs.contract)], rounds=8)
+            low, high = report.rows[1].ratio_interval
+            ratios.append(f"{name} {report.rows[1].ratio:.2f} [{low:.2f}, {high:.2f}]")
+    return ", ".join(ratios)
 
 
 def main() -> int:
-    """Prints the table and writes build/latency_prediction.json."""
-    from pipelines.commands.command import table
-
+    """Prints the table, which is kept in build/latency_prediction."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency_prediction", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    found = run(parser.parse_args().rounds)
-    Path("build/latency_prediction.json").write_text(json.dumps(found, indent=2))
-    print(found["what"])
-    print(table(found["rows"], {key: key for key in found["rows"][0]}))
+    parser.add_argument("--passes", type=int, default=3)
+    tell(run(parser.parse_args().passes), FOLDER)
     return 0
 
 

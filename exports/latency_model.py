@@ -12,11 +12,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import log
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from exports.kernel_files import Kernel, kernel_file
+from exports.kernel_files import Kernel
 
 SIDES = (1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 64, 112)
 COUNTS = {
@@ -26,6 +27,7 @@ COUNTS = {
 }  # fmt: skip
 MOST_MACS, MOST_CELLS, MOST_WEIGHTS = 1.2e8, 4e6, 3e6
 SAMPLE_S, SAMPLES = 0.001, 5
+MOST_STEPS = 25  # of the search for a regression's lengths; more changes the third figure of an error
 
 Timed = list[tuple[Kernel, float]]
 
@@ -83,26 +85,27 @@ def _channels(draw: np.random.Generator) -> int:
     return max(8, found // 8 * 8) if draw.random() < 0.75 else found
 
 
-def time_kernels(
-    kernels: Sequence[Kernel], *, passes: int = 3, progress: Callable[[int, int], None] | None = None
+def time_files(
+    files: Sequence[Callable[[], bytes]], *, passes: int = 3, progress: Callable[[int, int], None] | None = None
 ) -> list[float]:
-    """Milliseconds of each kernel, one thread, XNNPACK.
+    """Milliseconds of a call of each .tflite, one thread, XNNPACK.
 
-    The least of several passes over all, so that a disturbance hits one pass of a kernel and not all of them.
+    The least of several passes over all, so that a disturbance hits one pass of a file and not all of them.
+    `progress(done, total)` is called after each file.
     """
-    best = [float("inf")] * len(kernels)
+    best = [float("inf")] * len(files)
     for turn in range(passes):
-        for at, kernel in enumerate(kernels):
-            best[at] = min(best[at], _time(kernel))
-            if progress is not None and at % 20 == 0:
-                progress(turn * len(kernels) + at, passes * len(kernels))
+        for at, write in enumerate(files):
+            best[at] = min(best[at], _time(write()))
+            if progress is not None:
+                progress(turn * len(files) + at + 1, passes * len(files))
     return best
 
 
-def _time(kernel: Kernel) -> float:
+def _time(content: bytes) -> float:
     from ai_edge_litert.interpreter import Interpreter
 
-    net = Interpreter(model_content=kernel_file(kernel), num_threads=1)
+    net = Interpreter(model_content=content, num_threads=1)
     net.allocate_tensors()
     for one in net.get_input_details():
         net.set_tensor(one["index"], np.full(one["shape"], 0.5, np.float32))
@@ -117,7 +120,7 @@ def _time(kernel: Kernel) -> float:
         for _ in range(repeats):
             call()
         found.append((time.perf_counter() - before) / repeats)
-    return 1e3 * min(found)
+    return 1e3 * median(found)
 
 
 def features(kernel: Kernel) -> list[float]:
@@ -139,7 +142,7 @@ class _Process:
     scale: np.ndarray
     trend: np.ndarray
     lengths: np.ndarray
-    height: float
+    height: np.ndarray
     points: np.ndarray
     weights: np.ndarray
 
@@ -149,7 +152,7 @@ class _Process:
         return np.column_stack([np.ones(len(x)), x]) @ self.trend + near @ self.weights
 
 
-def _matern(one: np.ndarray, other: np.ndarray, height: float) -> np.ndarray:
+def _matern(one: np.ndarray, other: np.ndarray, height: np.ndarray) -> np.ndarray:
     far = np.sqrt(3.0 * np.maximum(((one[:, None] - other[None]) ** 2).sum(-1), 0.0))
     return height * (1.0 + far) * np.exp(-far)
 
@@ -167,12 +170,19 @@ def _fitted(rows: np.ndarray, values: np.ndarray) -> _Process:
     prior = ConstantKernel(0.1) * Matern(np.full(x.shape[1], 2.0), (0.2, 100.0), nu=1.5) + WhiteKernel(0.01, (1e-4, 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a size that does not matter has no length
-        found = GaussianProcessRegressor(prior, random_state=0).fit(x, values - a @ trend)
+        found = GaussianProcessRegressor(prior, optimizer=_few_steps, random_state=0).fit(x, values - a @ trend)
     kernel = found.kernel_.k1
     return _Process(
-        mean, scale, trend, np.asarray(kernel.k2.length_scale, float), float(kernel.k1.constant_value),
+        mean, scale, trend, np.asarray(kernel.k2.length_scale, float), np.asarray(kernel.k1.constant_value),
         x, np.asarray(found.alpha_, float),
     )  # fmt: skip
+
+
+def _few_steps(cost: Callable[..., Any], start: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, float]:
+    from scipy.optimize import minimize
+
+    found = minimize(cost, start, method="L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": MOST_STEPS})
+    return found.x, float(found.fun)
 
 
 @dataclass(frozen=True)
@@ -240,3 +250,12 @@ def as_plain(model: LatencyModel) -> dict[str, Any]:
             for kind, one in model.processes.items()
         },
     }
+
+
+def from_plain(plain: dict[str, Any]) -> LatencyModel:
+    """The model that `as_plain` wrote. Raises: KeyError or TypeError for anything else."""
+    processes = {
+        kind: _Process(**{name: np.asarray(value) for name, value in one.items()})
+        for kind, one in plain["processes"].items()
+    }
+    return LatencyModel(processes, float(plain["call_ms"]), dict(plain["factors"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipelines.commands.calibrate import COMMAND as CALIBRATE
+from pipelines.commands.calibrate_machine import COMMAND as CALIBRATE_MACHINE
 from pipelines.commands.change import CANCEL, CLONE, DELETE, RENAME, RESTORE, RESUME
 from pipelines.commands.command import Command
 from pipelines.commands.compare import COMMAND as COMPARE
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     for command in (
         ZOO, COST, FIT, LINT, METHODS, DATA, IMPORT, ESTIMATE, RUN, SUBMIT, RUNS, SHOW, CANCEL, RESUME, REPLAY, CLONE,
         RENAME, DELETE, RESTORE, EXPORT, INSPECT, EVALUATE, MEASURE, COMPARE, REPORT, VERIFY, DEVICE_TIMES,
-        CALIBRATE, LOCALISE, REMEDIES, PRECISION, SKEW, SENSITIVITY, ROBUSTNESS, DEMO, WORK, SUPERVISE,
+        CALIBRATE_MACHINE, CALIBRATE, LOCALISE, REMEDIES, PRECISION, SKEW, SENSITIVITY, ROBUSTNESS, DEMO, WORK,
+        SUPERVISE,
     )
 }  # fmt: skip

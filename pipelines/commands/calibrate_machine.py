@@ -1,0 +1,51 @@
+"""`calibrate-machine`: measures once how fast this machine is, so that times can be told before any training."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from pipelines.commands.command import Command, table
+from pipelines.machine_latency import calibrate
+from pipelines.runs import Home
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--passes", type=int, default=3, help="passes over all kernels and networks, 1 to 20; the least time counts"
+    )
+
+
+def run(asked: argparse.Namespace) -> dict[str, Any]:
+    if not 1 <= asked.passes <= 20:
+        raise ValueError(f"--passes {asked.passes}: 1 to 20; 3 is usual")
+    return calibrate(Home.open(), passes=asked.passes, progress=_say)
+
+
+def _say(done: int, total: int, what: str) -> None:
+    if done % max(1, total // 10) == 0:
+        print(f"{what} ({100 * done / total:.0f} %)", file=sys.stderr, flush=True)
+
+
+def show(document: dict[str, Any]) -> str:
+    rows = [
+        {
+            "network": row["name"],
+            "width": row["width"],
+            "px": row["resolution"],
+            "ms": f"{row['ms']:.3g}",
+            "predicted": f"{row['predicted_ms']:.3g}",
+            "off": f"{100 * row['error']:+.0f} %",
+        }
+        for row in document["left_out"]
+    ]
+    return (
+        f"{document['kernels']:,} kernels and {document['networks']} networks timed in {document['seconds']:.0f} s on "
+        f"{document['machine']['cpu']}\nfloat32, one thread, XNNPACK; each network predicted from the families other "
+        f"than its own:\n{table(rows, {key: key for key in rows[0]})}\n"
+        f"median error {100 * document['median_error']:.1f} %, nine of ten within {100 * document['most_errors']:.1f} %"
+    )
+
+
+COMMAND = Command("calibrate-machine", "time this machine once, so that latency is foretold", arguments, run, show)
