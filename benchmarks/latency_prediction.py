@@ -32,7 +32,7 @@ def run(passes: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         home = Home.open(folder)
         found = calibrate(home, passes=passes, progress=lambda done, total, what: None)
-        model = kept(home)
+        model = kept(home.folder)
         assert model is not None
         home.close()
     took = []

@@ -83,6 +83,11 @@ def _taken(kind: str) -> Callable[[Op, list[tuple[int, ...]]], list[Kernel]]:
     return make
 
 
+def _gather(op: Op, shapes: list[tuple[int, ...]]) -> list[Kernel]:
+    """Of channels; or of rows and then of columns."""
+    return _taken("gather")(op, shapes) * (2 if "rows" in op.config else 1)
+
+
 def _activation(op: Op, shapes: list[tuple[int, ...]]) -> list[Kernel]:
     if op.config.get("activation") == "swish":
         return [_same("sigmoid", op), *_sums(op, shapes * 2)]
@@ -111,5 +116,5 @@ _MAKERS: dict[str, Callable[[Op, list[tuple[int, ...]]], list[Kernel]]] = {
     "slice": _taken("slice"),
     "crop": _taken("slice"),
     "shuffle": _taken("shuffle"),
-    "gather": _taken("gather"),
+    "gather": _gather,
 }

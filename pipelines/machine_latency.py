@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,11 +33,13 @@ from exports.latency_model import (
 )
 from exports.network_files import network_file
 from exports.sketch_kernels import kernels_of
+from exports.statistics import median_interval
 from pipelines.jobs import alone_on_machine
 from pipelines.runs import Home
 from zoo.sketches import Sketch
 
-FORMAT = 1
+FILE, FORMAT = "machine_latency.json", 1
+ROUNDS = 9  # of the timing of a single network
 COVERED = 0.9  # of the networks of families left out lie within the band
 STALE = ("cpu", "ai_edge_litert")  # a prediction learnt with another of these is not given
 
@@ -69,7 +72,7 @@ NETWORKS: tuple[Network, ...] = tuple(
         _of("mobilenet_v3", (0.75, 160), variant="large"),
         _of("shufflenet_v1", (0.5, 128), (0.5, 224), (1.0, 128)),
         _of("shufflenet_v2", (0.5, 128), (1.0, 128), (1.0, 224), (1.5, 128)),
-        _of("squeezenet", (0.5, 128), (1.0, 96), (0.5, 224)),
+        _of("squeezenet", (0.5, 128), (1.0, 96), (0.5, 192)),
         _of("mnasnet", (0.5, 128), (1.0, 128), (0.75, 192)),
         _of("efficientnet", (0.5, 128), (1.0, 96), (1.0, 128)),
         _of("ghostnet", (0.5, 128), (1.0, 128), (1.0, 224)),
@@ -142,10 +145,11 @@ def calibrate(
     spread = float(np.exp(np.quantile(np.abs(np.log1p(errors)), COVERED)))
     found = MachineLatency(with_factors(bare, whole), spread, about)
     text = json.dumps({"format": FORMAT, "spread": spread, "about": about, "model": as_plain(found.model)})
-    unfinished = place(home).with_suffix(".new")
+    stored = home.folder / FILE
+    unfinished = stored.with_suffix(".new")
     unfinished.write_text(text)
-    unfinished.replace(place(home))
-    return {**about, "stored": str(place(home))}
+    unfinished.replace(stored)
+    return {**about, "stored": str(stored)}
 
 
 def left_out(
@@ -166,17 +170,12 @@ def _told(progress: Progress, what: str, done: int, total: int) -> None:
     progress(done, total, what)
 
 
-def place(home: Home) -> Path:
-    """Where a home keeps what it learnt of its machine."""
-    return home.folder / "machine_latency.json"
-
-
-def kept(home: Home) -> MachineLatency | None:
-    """What was learnt of this machine; None where nothing was, or on another processor or runtime, or in a format of
-    another version: a prediction for something else is worse than none.
+def kept(folder: Path) -> MachineLatency | None:
+    """What the home in `folder` knows of this machine; None where it knows nothing, or of another processor or
+    runtime, or in another version's format: a prediction for something else is worse than none.
     """
     try:
-        found = json.loads(place(home).read_text())
+        found = json.loads((folder / FILE).read_text())
         if found["format"] != FORMAT or _stale(found["about"]["machine"]):
             return None
         return MachineLatency(from_plain(found["model"]), float(found["spread"]), found["about"])
@@ -187,3 +186,14 @@ def kept(home: Home) -> MachineLatency | None:
 def _stale(known: dict[str, Any]) -> bool:
     now = machine()
     return any(known.get(key) != now[key] for key in STALE)
+
+
+def timed(home: Home, sketch: Sketch) -> dict[str, Any]:
+    """Milliseconds of a network that is not built yet, measured now: of a file with its operators and random weights.
+
+    Raises: ValueError where such a file cannot be written, or something of ours keeps computing.
+    """
+    content = network_file(sketch)
+    with alone_on_machine(home, timeout_s=60):
+        found = [time_files([lambda: content], passes=1)[0] for _ in range(ROUNDS)]
+    return {"ms": median(found), "interval": list(median_interval(found)), "rounds": ROUNDS, "machine": machine()}

@@ -14,6 +14,7 @@ from app.forms import number_in, resolution_in, resolution_text
 from app.guard import guarded
 from app.guidelines import guidelines
 from app.handover import KEPT, PINNED, command_words, use_in_build
+from app.latency_view import latency_view
 from app.layer_view import layer_view
 from app.twin import line, on_the_command_line
 from zoo.blocks.rounding import ALL_STRIDES, below
@@ -309,6 +310,8 @@ with right:
             "left after folding norms and activations; the int8 file is predicted from the layers, all else is counted."
         )
         printed_figures(choice)
+        with st.container(border=True), guarded("the latency"):
+            latency_view(choice)
         with st.container(horizontal=True):
             if st.button("Pin this as the reference", icon=":material/push_pin:"):
                 st.session_state[PINNED] = choice.as_dict()

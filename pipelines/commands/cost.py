@@ -8,6 +8,7 @@ from typing import Any
 
 import zoo
 from pipelines.commands.command import Command, options_of, resolution, table
+from pipelines.runs import Home
 from zoo.request import FORMS
 
 
@@ -19,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels", type=int, default=3, help="1 grey or 3 colour")
     parser.add_argument("--element-bytes", type=int, default=4, help="bytes per element: 4 float32, 1 int8")
     parser.add_argument("--form", choices=FORMS, default="deploy", help="as trained or as deployed, where these differ")
+    parser.add_argument("--measure", action="store_true", help="also time it here, as a file with random weights")
     parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="an option of the architecture")
 
 
@@ -42,7 +44,19 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         "form": asked.form,
         "element_bytes": asked.element_bytes,
         "predicted_int8_bytes": zoo.predicted_int8_bytes(deployed),
+        **_latency(deployed, asked.measure),
         **zoo.cost_of(laid, asked.element_bytes).as_dict(),
+    }
+
+
+def _latency(deployed: zoo.Sketch, measure: bool) -> dict[str, Any]:
+    """Of the float32 file: predicted where this machine is calibrated, measured where that is asked for."""
+    from pipelines.machine_latency import kept, timed
+
+    model = kept(Home.place())
+    return {
+        "predicted_latency": model.predict(deployed)._asdict() if model else None,
+        **({"measured_latency": timed(Home.open(), deployed)} if measure else {}),
     }
 
 
@@ -58,12 +72,20 @@ def show(document: dict[str, Any]) -> str:
             ("predicted_int8_bytes", "int8 file, predicted", " B"),
         )
     )
+    if foretold := document["predicted_latency"]:
+        head += _milliseconds("predicted", foretold["ms"], foretold["low"], foretold["high"])
+    if timed := document.get("measured_latency"):
+        head += _milliseconds("measured", timed["ms"], *timed["interval"])
     heavy = sorted(document["layers"], key=lambda layer: -layer["macs"])[:8]
     return (
         head
         + "\n\nheaviest layers\n"
         + table(heavy, {"name": "layer", "kind": "kind", "params": "params", "macs": "macs"})
     )
+
+
+def _milliseconds(how: str, ms: float, low: float, high: float) -> str:
+    return f"\n{f'latency, {how}':<22} {ms:>15.3g} ms ({low:.3g} to {high:.3g})"
 
 
 COMMAND = Command("cost", "params, macs and memory of an architecture, without TensorFlow", arguments, run, show)

@@ -42,7 +42,7 @@ class Home:
 
         Raises ValueError when its database was written by a newer Litesmith or the place cannot be a folder.
         """
-        folder = Path(path or os.environ.get("LITESMITH_HOME") or "~/.litesmith").expanduser().resolve()
+        folder = cls.place(path)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for part in PARTS:
@@ -64,6 +64,11 @@ class Home:
             database.close()
             raise
         return cls(folder, database, ArtifactStore(folder / "files"))
+
+    @staticmethod
+    def place(path: Path | str | None = None) -> Path:
+        """Where the home lies, whether it is there or not."""
+        return Path(path or os.environ.get("LITESMITH_HOME") or "~/.litesmith").expanduser().resolve()
 
     @property
     def cache(self) -> Path:

@@ -1,0 +1,96 @@
+"""How long a design will take on this machine: predicted where the machine is calibrated, measured at a click."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+import zoo
+from app import background, words
+from app.costs import Choice, sketched
+from app.handover import command_words
+from app.workspace import registry
+from pipelines.machine_latency import FILE, MachineLatency, Prediction, kept
+
+CALIBRATING, LOG = "design.calibrating", "calibrate_machine.log"
+TIMEOUT_S = 3600.0
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _read(folder: str, _stamp: int) -> MachineLatency | None:
+    return kept(Path(folder))
+
+
+def machine_latency() -> MachineLatency | None:
+    """What is known of this machine; read again when it was calibrated anew."""
+    file = registry().home.folder / FILE
+    return _read(str(file.parent), file.stat().st_mtime_ns) if file.is_file() else None
+
+
+def in_words(found: Prediction) -> str:
+    """Milliseconds with their band or interval."""
+    return f"{words.milliseconds(found.ms)} ({words.milliseconds(found.low)} to {words.milliseconds(found.high)})"
+
+
+def latency_view(choice: Choice, sketch: zoo.Sketch | None = None) -> None:
+    """Milliseconds of the design's float32 file, and the two ways to know them better."""
+    known = machine_latency()
+    if known is not None:
+        foretold = known.predict(sketch or sketched(choice))
+        st.markdown(f"**{in_words(foretold)}** predicted for one image on this machine")
+        st.caption(
+            f"A float32 file, one thread, XNNPACK. Nine in ten networks of families left out of the calibration lay "
+            f"within the band; half were off by less than {100 * known.about['median_error']:.0f} %."
+        )
+    _measured(choice)
+    _calibration(known)
+
+
+def _measured(choice: Choice) -> None:
+    asked = [str(word) for word in (*command_words(choice), "--measure")]
+    key = " ".join(asked)
+    if st.session_state.get("design.timed") != key:
+        if st.button(
+            "Time it here", icon=":material/timer:", key="design.time",
+            help="Writes a file with this design's operators and random weights, and times it: some seconds",
+        ):  # fmt: skip
+            st.session_state["design.timed"] = key
+            st.rerun()
+        return
+    found = background.answer(key, lambda: background.command(*asked, timeout_s=180), "Timing it")
+    if found is not None:
+        timed: dict[str, Any] = found["measured_latency"]
+        st.markdown(f"**{in_words(Prediction(timed['ms'], *timed['interval']))}** measured, {timed['rounds']} rounds")
+
+
+def _calibration(known: MachineLatency | None) -> None:
+    home = registry().home
+    if not st.session_state.get(CALIBRATING):
+        if known is None:
+            st.caption(
+                "This machine is not calibrated: once it is, every design shows its milliseconds before any training."
+            )
+        if st.button(
+            "Calibrate this machine" if known is None else "Calibrate anew",
+            icon=":material/speed:", key="design.calibrate",
+            help="Times 1,400 kernels and 41 networks, some minutes; nothing else of Litesmith runs meanwhile",
+        ):  # fmt: skip
+            st.session_state[CALIBRATING] = str(known.about["calibrated"]) if known else "first"
+            st.rerun()
+        return
+    log = home.logs / LOG
+    found = background.answer(
+        f"calibrate-machine {home.folder} {st.session_state[CALIBRATING]}",
+        lambda: background.command("calibrate-machine", timeout_s=TIMEOUT_S, log=log),
+        lambda: f"Calibrating: {_last_line(log)}",
+    )
+    if found is not None:
+        st.success(f"Calibrated in {words.duration(found['seconds'])}.", icon=":material/check:")
+        del st.session_state[CALIBRATING]
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text().splitlines() if log.is_file() else []
+    return lines[-1] if lines else "waiting until nothing else runs"

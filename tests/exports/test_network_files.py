@@ -1,0 +1,64 @@
+"""Files of whole networks, written from their sketches: they run, and have the operators of the trained network's."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import zoo
+from exports import save_model, write
+from exports.network_files import network_file
+from exports.sketch_kernels import kernels_of
+from exports.tflite_file import read_facts
+from tests.zoo.designs import NAMES, small
+
+# What the time of a network is learnt from, and the operators that it stands for.
+OPERATORS = {
+    "conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D", "dense": "FULLY_CONNECTED", "concat": "CONCATENATION",
+    "max_pool": "MAX_POOL_2D", "average_pool": "AVERAGE_POOL_2D", "mean": "MEAN", "hard_swish": "HARD_SWISH",
+    "pad": "PAD", "slice": "STRIDED_SLICE", "gather": "GATHER", "shuffle": "TRANSPOSE",
+}  # fmt: skip
+
+
+def operators(content: bytes) -> Counter[str]:
+    return Counter(read_facts(content).operators)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_runs_and_has_the_operators_that_its_time_is_foretold_from(name):
+    from ai_edge_litert.interpreter import Interpreter
+
+    sketch = zoo.sketch(name, **small(name), form="deploy")
+    content = network_file(sketch)
+    net = Interpreter(model_content=content, num_threads=1)
+    net.allocate_tensors()
+    (taken,), (given,) = net.get_input_details(), net.get_output_details()
+    net.set_tensor(taken["index"], np.random.default_rng(0).random(taken["shape"], dtype=np.float32))
+    net.invoke()
+    assert np.isfinite(net.get_tensor(given["index"])).all()
+    assert given["shape"].tolist() == [1, *sketch[sketch.outputs[0]].shape]
+    kernels = Counter(kernel.kind for _, kernel in kernels_of(sketch))
+    found = operators(content)
+    assert {kind: kernels[kind] for kind in OPERATORS} == {kind: found[one] for kind, one in OPERATORS.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_has_the_operators_that_the_converter_writes(name, tmp_path):
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(0)
+    save_model(zoo.build(name, **small(name), form="deploy"), tmp_path / "model.keras")
+    file = write(tmp_path / "model.keras", "tflite_float32", tmp_path, name="net", labels=["a", "b", "c"])
+    assert operators(network_file(zoo.sketch(name, **small(name), form="deploy"))) == operators(file.path.read_bytes())
+
+
+def test_what_has_no_operator_is_refused_by_name():
+    sketch = zoo.Sketch()
+    image = sketch.input((8, 8, 3))
+    sketch.add("Conv2DTranspose", "wider", {"filters": 4, "kernel_size": (2, 2), "strides": (2, 2)}, [image])
+    with pytest.raises(ValueError, match=r"layer wider: a \.tflite for Conv2DTranspose can only be written"):
+        network_file(sketch)

@@ -1,0 +1,107 @@
+"""A machine is calibrated with few kernels and networks, and what it learnt is read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import zoo
+from exports.latency_model import sample_kernels
+from pipelines.__main__ import main
+from pipelines.machine_latency import FILE, NETWORKS, calibrate, kept, left_out, timed
+from pipelines.runs import Home
+from zoo.costs import sums_of
+
+FEW = [one for one in NETWORKS if one.name in ("mobilenet_v1", "mobilenet_v2", "resnet")]
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory) -> Path:
+    home = Home.open(tmp_path_factory.mktemp("home"))
+    told: list[str] = []
+    kinds: dict[str, int] = {}
+    few = []
+    for one in sample_kernels():
+        kinds[one.kind] = kinds.get(one.kind, 0) + 1
+        if kinds[one.kind] <= 40:
+            few.append(one)
+    found = calibrate(
+        home, passes=1, kernels=few, networks=FEW, progress=lambda done, total, what: told.append(what)
+    )
+    assert list(dict.fromkeys(told)) == ["kernels", "networks", "learning"]
+    assert len(found["left_out"]) == len(FEW) == found["networks"]
+    home.close()
+    return home.folder
+
+
+def test_networks_of_the_calibration_are_of_many_families_and_sizes():
+    macs = [sums_of(one.sketch()).macs for one in NETWORKS]
+    assert len(NETWORKS) >= 40
+    assert len({one.name for one in NETWORKS}) >= 10
+    assert min(macs) >= 1e6
+    assert max(macs) <= 3e8
+
+
+def test_more_work_is_predicted_to_take_longer_and_the_band_holds_the_prediction(calibrated):
+    known = kept(calibrated)
+    small, large = (
+        known.predict(zoo.sketch("mobilenet_v2", width=0.5, resolution=side, form="deploy")) for side in (96, 224)
+    )
+    assert small.low < small.ms < small.high
+    assert small.ms < large.ms
+    assert large.high / large.ms == pytest.approx(known.spread)
+
+
+def test_a_family_is_judged_by_what_others_say(calibrated):
+    known = kept(calibrated)
+    kernel = sample_kernels()[0]
+    whole = [([kernel], 1.0)] * len(FEW)
+    rows = left_out(known.model, whole, FEW)
+    assert [row["name"] for row in rows] == [one.name for one in FEW]
+    assert all(row["error"] == pytest.approx(row["predicted_ms"] - 1) for row in rows)
+
+
+@pytest.mark.parametrize("change", [
+    lambda found: found["about"]["machine"].update(cpu="another"),
+    lambda found: found["about"]["machine"].update(ai_edge_litert="0.0"),
+    lambda found: found.update(format=0),
+    lambda found: found.pop("model"),
+])  # fmt: skip
+def test_what_was_learnt_of_something_else_is_not_used(calibrated, change, tmp_path):
+    found = json.loads((calibrated / FILE).read_text())
+    change(found)
+    (tmp_path / FILE).write_text(json.dumps(found))
+    assert kept(tmp_path) is None
+
+
+def test_nothing_is_known_of_a_machine_that_was_not_calibrated_or_whose_file_is_broken(tmp_path):
+    assert kept(tmp_path) is None
+    (tmp_path / FILE).write_text("{")
+    assert kept(tmp_path) is None
+
+
+def test_a_design_is_timed_without_being_built(tmp_path):
+    found = timed(Home.open(tmp_path), zoo.sketch("mobilenet_v1", width=0.25, resolution=64, classes=10, form="deploy"))
+    low, high = found["interval"]
+    assert 0 < low <= found["ms"] <= high
+
+
+def test_cost_says_what_is_predicted_and_what_was_measured(calibrated, monkeypatch, capsys):
+    monkeypatch.setenv("LITESMITH_HOME", str(calibrated))
+    words = ["cost", "mobilenet_v1", "--width", "0.25", "--resolution", "64", "--classes", "10"]
+    assert main([*words, "--measure"]) == 0
+    text = capsys.readouterr().out
+    assert "latency, predicted" in text
+    assert "latency, measured" in text
+    assert main([*words, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["predicted_latency"]["low"] < document["predicted_latency"]["high"]
+    assert "measured_latency" not in document
+
+
+def test_a_number_of_passes_that_cannot_be_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LITESMITH_HOME", str(tmp_path))
+    assert main(["calibrate-machine", "--passes", "0"]) == 2
+    assert "--passes 0: 1 to 20" in capsys.readouterr().err
