@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-import zoo
 from app import background, words
 from app.costs import Choice, sketched
 from app.handover import command_words
 from app.workspace import registry
 from pipelines.machine_latency import FILE, MachineLatency, Prediction, kept
+from zoo.designs import Design
 
-CALIBRATING, LOG = "design.calibrating", "calibrate_machine.log"
+TIMED, CALIBRATING, LOG = "design.timed", "design.calibrating", "calibrate_machine.log"
 TIMEOUT_S = 3600.0
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _read(folder: str, _stamp: int) -> MachineLatency | None:
+def _read(folder: str, stamp: int) -> MachineLatency | None:
     return kept(Path(folder))
 
 
@@ -29,57 +31,71 @@ def machine_latency() -> MachineLatency | None:
     return _read(str(file.parent), file.stat().st_mtime_ns) if file.is_file() else None
 
 
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _predicted(file: str, stamp: int) -> dict[Design, float]:
+    """Milliseconds of the designs that were asked for since this calibration."""
+    return {}
+
+
+def foretold(designs: Sequence[Design]) -> list[Design]:
+    """The designs with their predicted milliseconds; as they are where the machine is not calibrated."""
+    known = machine_latency()
+    if known is None:
+        return list(designs)
+    file = registry().home.folder / FILE
+    found = _predicted(str(file), file.stat().st_mtime_ns)
+    for one in designs:
+        if one not in found:
+            found[one] = known.predict(sketched(Choice.of(one))).ms
+    return [replace(one, latency_ms=found[one]) for one in designs]
+
+
 def in_words(found: Prediction) -> str:
     """Milliseconds with their band or interval."""
     return f"{words.milliseconds(found.ms)} ({words.milliseconds(found.low)} to {words.milliseconds(found.high)})"
 
 
-def latency_view(choice: Choice, sketch: zoo.Sketch | None = None) -> None:
+def latency_view(choice: Choice) -> None:
     """Milliseconds of the design's float32 file, and the two ways to know them better."""
     known = machine_latency()
-    if known is not None:
-        foretold = known.predict(sketch or sketched(choice))
-        st.markdown(f"**{in_words(foretold)}** predicted for one image on this machine")
+    if known is None:
+        st.caption("Once this machine is calibrated, every design shows its milliseconds before any training.")
+    else:
+        st.markdown(f"**{in_words(known.predict(sketched(choice)))}** predicted for one image on this machine")
         st.caption(
             f"A float32 file, one thread, XNNPACK. Nine in ten networks of families left out of the calibration lay "
             f"within the band; half were off by less than {100 * known.about['median_error']:.0f} %."
         )
-    _measured(choice)
-    _calibration(known)
-
-
-def _measured(choice: Choice) -> None:
     asked = [str(word) for word in (*command_words(choice), "--measure")]
-    key = " ".join(asked)
-    if st.session_state.get("design.timed") != key:
-        if st.button(
+    with st.container(horizontal=True):
+        if st.session_state.get(TIMED) != asked and st.button(
             "Time it here", icon=":material/timer:", key="design.time",
             help="Writes a file with this design's operators and random weights, and times it: some seconds",
         ):  # fmt: skip
-            st.session_state["design.timed"] = key
+            st.session_state[TIMED] = asked
             st.rerun()
-        return
-    found = background.answer(key, lambda: background.command(*asked, timeout_s=180), "Timing it")
-    if found is not None:
-        timed: dict[str, Any] = found["measured_latency"]
-        st.markdown(f"**{in_words(Prediction(timed['ms'], *timed['interval']))}** measured, {timed['rounds']} rounds")
-
-
-def _calibration(known: MachineLatency | None) -> None:
-    home = registry().home
-    if not st.session_state.get(CALIBRATING):
-        if known is None:
-            st.caption(
-                "This machine is not calibrated: once it is, every design shows its milliseconds before any training."
-            )
-        if st.button(
+        if not st.session_state.get(CALIBRATING) and st.button(
             "Calibrate this machine" if known is None else "Calibrate anew",
             icon=":material/speed:", key="design.calibrate",
             help="Times 1,400 kernels and 41 networks, some minutes; nothing else of Litesmith runs meanwhile",
         ):  # fmt: skip
             st.session_state[CALIBRATING] = str(known.about["calibrated"]) if known else "first"
             st.rerun()
-        return
+    if st.session_state.get(TIMED) == asked:
+        _measured(asked)
+    if st.session_state.get(CALIBRATING):
+        _calibration()
+
+
+def _measured(asked: list[str]) -> None:
+    found = background.answer(" ".join(asked), lambda: background.command(*asked, timeout_s=180), "Timing it")
+    if found is not None:
+        timed: dict[str, Any] = found["measured_latency"]
+        st.markdown(f"**{in_words(Prediction(timed['ms'], *timed['interval']))}** measured, {timed['rounds']} rounds")
+
+
+def _calibration() -> None:
+    home = registry().home
     log = home.logs / LOG
     found = background.answer(
         f"calibrate-machine {home.folder} {st.session_state[CALIBRATING]}",
@@ -87,8 +103,8 @@ def _calibration(known: MachineLatency | None) -> None:
         lambda: f"Calibrating: {_last_line(log)}",
     )
     if found is not None:
-        st.success(f"Calibrated in {words.duration(found['seconds'])}.", icon=":material/check:")
         del st.session_state[CALIBRATING]
+        st.rerun()
 
 
 def _last_line(log: Path) -> str:

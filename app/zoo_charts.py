@@ -20,6 +20,7 @@ AXES: dict[str, tuple[str, str]] = {
     "memory_access_bytes": ("Memory access", "bytes read and written for one image, float32"),
     "int8_peak_activation_bytes": ("Peak activation memory", "bytes of activations alive at once, int8"),
     "predicted_int8_bytes": ("int8 file, predicted", "bytes of the int8 file, predicted"),
+    "latency_ms": ("Latency, predicted", "milliseconds of one image, float32 file on this machine, predicted"),
     "top1": ("Top-1, published", "top-1 on ImageNet in per cent, as published"),
 }
 
@@ -38,7 +39,7 @@ def said(design: Design, key: str) -> str:
     value = getattr(design, key)
     if key == "top1":
         return "–" if value is None else f"{value:g} %"
-    return words.cost(key, value)
+    return words.milliseconds(value) if key == "latency_ms" else words.cost(key, value)
 
 
 def family_marks(names: Sequence[str], colours: Colours) -> dict[str, tuple[str, str]]:
@@ -111,7 +112,7 @@ def scatter(
     if log_x:
         decades = log10(max(getattr(one, x) for one in shown) / min(getattr(one, x) for one in shown))
         digits = (1, 2, 5) if decades < 2 else (1, 3)  # narrow screens have room for about eight
-        figure.update_xaxes(tickvals=[digit * 10**power for power in range(13) for digit in digits])
+        figure.update_xaxes(tickvals=[digit * 10**power for power in range(-3, 13) for digit in digits])
     if log_y:
         figure.update_yaxes(dtick="D2")
     figure.update_layout(
@@ -128,7 +129,7 @@ HOVER = (
     "%{customdata[2]} multiply-adds · %{customdata[3]} weights<br>"
     "memory access %{customdata[4]} (float32)<br>"
     "activations %{customdata[5]} · file %{customdata[6]} (int8, predicted)<br>"
-    "top-1 %{customdata[7]}<br>%{customdata[8]}<extra></extra>"
+    "top-1 %{customdata[7]}<br>%{customdata[8]}%{customdata[9]}<extra></extra>"
 )
 
 
@@ -139,9 +140,10 @@ def facts(design: Design) -> list[str]:
     if not design.in_paper:
         remarks.append("width beyond the paper")
     return [
-        *(said(design, key) for key in AXES if key != "top1"),
+        *(said(design, key) for key in AXES if key not in ("latency_ms", "top1")),
         "not published for this design" if design.top1 is None else f"{said(design, 'top1')} published{note}",
         " · ".join(remarks),
+        "" if design.latency_ms is None else f"<br>{said(design, 'latency_ms')} predicted",
     ]
 
 

@@ -153,7 +153,8 @@ class _Process:
 
 
 def _matern(one: np.ndarray, other: np.ndarray, height: np.ndarray) -> np.ndarray:
-    far = np.sqrt(3.0 * np.maximum(((one[:, None] - other[None]) ** 2).sum(-1), 0.0))
+    squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2.0 * one @ other.T
+    far = np.sqrt(3.0 * np.maximum(squares, 0.0))
     return height * (1.0 + far) * np.exp(-far)
 
 

@@ -31,7 +31,8 @@ class Design:
 
     `memory_access_bytes` and `peak_activation_bytes` are those of float32. `top1` is a figure printed elsewhere
     (`top1_note` says on what, ImageNet when empty) and was not measured here. `in_paper` is false where the width is
-    this project's own extension. `special` names the kinds of operators beyond the plain ones.
+    this project's own extension. `special` names the kinds of operators beyond the plain ones. `latency_ms` is for
+    those to fill who can predict it: milliseconds of the float32 file on their machine.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Design:
     in_paper: bool
     usual_resolution: bool
     special: tuple[str, ...]
+    latency_ms: float | None = None
 
     @property
     def chosen(self) -> str:

@@ -14,6 +14,7 @@ from app.explorer import LIMITS, Filters, fit_table, fitting, limit_words, limit
 from app.forms import resolution_in
 from app.guard import guarded
 from app.handover import command_words, open_in_design, use_in_build
+from app.latency_view import foretold, machine_latency
 from app.layer_view import cost_picker
 from app.twin import line, on_the_command_line
 from app.zoo_charts import AXES, key_of
@@ -39,6 +40,9 @@ COLUMNS = {
         "activations (kB)", format="%.0f", help="The most that is alive at once in int8, weights not counted"
     ),
     "int8 file": st.column_config.NumberColumn("int8 file (kB)", format="%.0f", help="Predicted; 1 kB = 1,000 bytes"),
+    "latency": st.column_config.NumberColumn(
+        "latency (ms)", format="%.2f", help="Of one image, float32 file on this machine, predicted from its calibration"
+    ),
     "top-1": st.column_config.NumberColumn(
         "top-1 %, published", format="%.1f", help="As printed in papers, not measured here"
     ),
@@ -154,15 +158,18 @@ def filter_fields() -> Filters:
 def axis_fields() -> tuple[str, str, bool, bool]:
     found: list[tuple[str, bool]] = []
     columns = st.columns([5, 3, 5, 3], vertical_alignment="bottom")
+    offered = [name for name in AXES if name != "latency_ms" or machine_latency() is not None]
     for place, (key, label, usual) in enumerate(((X, "Across", "macs"), (Y, "Upwards", "params"))):
-        st.session_state.setdefault(key, usual)
+        if st.session_state.setdefault(key, usual) not in offered:
+            st.session_state[key] = usual
         name = columns[2 * place].selectbox(
             label,
-            list(AXES),
+            offered,
             key=key,
             format_func=lambda one: AXES[one][0],
             help="Counted from the design, without training. Published accuracy is copied from papers and was not "
-            "measured here; the size of the int8 file is predicted.",
+            "measured here; the size of the int8 file is predicted, so is the latency once this machine is calibrated "
+            "(on the Design page).",
         )
         wanted = columns[2 * place + 1].toggle(
             "Logarithmic", value=True, key=f"{key}.log", disabled=name == "top1", help=f"The axis {label.lower()}"
@@ -245,9 +252,11 @@ def side_by_side(chosen: Sequence[Design | None]) -> None:
     facts = []
     for key, (label, _) in AXES.items():
         row = {"": label, **{f"{letter}: {one.label}": zoo_charts.said(one, key) for letter, one in there}}
-        if len(there) == 2 and key != "top1":
-            row["A / B"] = f"{getattr(there[0][1], key) / getattr(there[1][1], key):.2g}"
-        facts.append(row)
+        values = [getattr(one, key) for _, one in there]
+        if len(there) == 2 and key != "top1" and None not in values:
+            row["A / B"] = f"{values[0] / values[1]:.2g}"
+        if key != "latency_ms" or None not in values:
+            facts.append(row)
     special = {f"{letter}: {one.label}": ", ".join(map(words.operator, one.special)) or "none" for letter, one in there}
     facts.append({"": "Operators beyond the plain ones", **special})
     st.dataframe(facts, hide_index=True, height="content", placeholder="–", alt="The chosen designs side by side")
@@ -281,14 +290,18 @@ def all_designs() -> None:
     with st.spinner("Counting every design"):
         known = {key_of(one): one for one in filters.whole()}
     shown = filters.kept()
+    marked = [known.get(st.session_state.get(key, NOBODY)) for key in (A, B)]
+    if "latency_ms" in (st.session_state.get(X), st.session_state.get(Y)):
+        with st.spinner("Predicting the latency of every design"):
+            shown, marked = foretold(shown), [one and foretold([one])[0] for one in marked]
     if shown:
-        chart(shown, [known.get(st.session_state.get(key, NOBODY)) for key in (A, B)])
+        chart(shown, marked)
         design_table(shown)
     else:
         st.info(f"No design keeps within these filters. {filters.least()}", icon=":material/inbox:")
         st.button("Clear them", icon=":material/filter_alt_off:", on_click=clear, key="explore.clear_empty")
     st.subheader("Side by side", anchor=False)
-    chosen = pickers(known)
+    chosen = [one and foretold([one])[0] for one in pickers(known)]
     lines = [line(*filters.command())]
     if any(chosen):
         with guarded("the comparison"):
