@@ -111,12 +111,12 @@ def table_of(designs: Sequence[Design]) -> list[dict[str, Any]]:
     return [
         {
             "design": one.label,
+            **({} if one.latency_ms is None else {"latency": one.latency_ms}),
             "multiply-adds": one.macs / 1e6,
             "weights": one.params / 1e6,
             "memory access": one.memory_access_bytes / 1e6,
             "activations": one.int8_peak_activation_bytes / 1e3,
             "int8 file": one.predicted_int8_bytes / 1e3,
-            **({} if one.latency_ms is None else {"latency": one.latency_ms}),
             "top-1": one.top1,
             "remarks": ", ".join(remarks(one)),
         }
