@@ -43,7 +43,7 @@ def corrected(float_file: bytes, int8_file: bytes, batches: Sequence[np.ndarray]
         moved = np.frombuffer(bytes(buffer.data), np.int32) - steps.astype(np.int64)
         limits = np.iinfo(np.int32)
         buffer.data = np.frombuffer(np.clip(moved, limits.min, limits.max).astype(np.int32).tobytes(), np.uint8)
-        content = pack(rounded)
+        content = pack(rounded.model)
     return content
 
 

@@ -65,7 +65,7 @@ FORMATS: dict[str, Format] = {
             "tflite_uint8",
             "TFLite uint8 in and out",
             "The int8 file for camera pipelines that hand over bytes 0..255; adds one conversion at each end, "
-            "nothing else changes.",
+            "nothing else changes. Its labels are inside, where MediaPipe and Android look for them.",
             ".tflite",
             "tflite",
             integer=True,

@@ -40,7 +40,7 @@ def with_ranges(calibrated: bytes, batches: Sequence[np.ndarray], rounding: Roun
         low, high = rounding.range_of(np.concatenate(seen[index]).astype(np.float64))
         if high > low:
             main.tensors[index].quantization.min, main.tensors[index].quantization.max = [low], [high]
-    return pack(file)
+    return pack(file.model)
 
 
 def silent_layers(content: bytes) -> list[str]:
@@ -67,7 +67,7 @@ def with_room(calibrated: bytes) -> bytes:
         if _has_range(tensor) and tensor.quantization.max[0] - tensor.quantization.min[0] <= STEPS * SILENT:
             tensor.quantization.min, tensor.quantization.max = [0.0], [1.0]
             changed = True
-    return pack(file) if changed else calibrated
+    return pack(file.model) if changed else calibrated
 
 
 def some_of(values: np.ndarray, count: int, draw: np.random.Generator) -> np.ndarray:

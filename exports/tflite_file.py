@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ ELEMENT_BYTES = {
     "BOOL": 1, "INT2": 0.25, "INT4": 0.5, "INT8": 1, "UINT8": 1, "INT16": 2, "FLOAT16": 2, "INT32": 4, "FLOAT32": 4,
     "INT64": 8, "FLOAT64": 8,
 }  # fmt: skip
+
+BUFFER_ALIGNMENT = 16
 
 EDGETPU_OPERATOR = "edgetpu-custom-op"
 
@@ -149,13 +152,31 @@ def layers_of(file: Flatbuffer) -> list[str]:
     ]
 
 
-def pack(file: Flatbuffer) -> bytes:
-    """The bytes of a file whose tables were read with `parse` and may have been changed since."""
+def pack(model: Any) -> bytes:
+    """The bytes of a file of these tables (`parse(data).model`, or new ones)."""
     import flatbuffers
 
+    for buffer in model.buffers:
+        buffer.Pack = partial(_pack_buffer, buffer)
     builder = flatbuffers.Builder(1024)
-    builder.Finish(file.model.Pack(builder), b"TFL3")
+    builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def _pack_buffer(buffer: Any, builder: Any) -> int:
+    """As the generated code does it, but with the bytes where kernels may read them in vectors, as the schema says."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    data = b"" if buffer.data is None else bytes(bytearray(buffer.data))
+    if data:
+        builder.StartVector(1, len(data), BUFFER_ALIGNMENT)
+        builder.head -= len(data)
+        builder.Bytes[builder.head : builder.head + len(data)] = data
+        vector = builder.EndVector()
+    schema.BufferStart(builder)
+    if data:
+        schema.BufferAddData(builder, vector)
+    return int(schema.BufferEnd(builder))
 
 
 def read_facts(data: bytes) -> TfliteFacts:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from exports.tflite_file import pack
+
 PADDINGS = {"same": 0, "valid": 1}  # the schema's numbers
 RELU, RELU6 = 1, 3  # of activations that an operator may hold
 
@@ -86,12 +88,8 @@ class TfliteGraph:
 
     def content(self) -> bytes:
         """The file, whose output is what the last operator gives."""
-        import flatbuffers
-
         self.graph.outputs = [int(self.graph.operators[-1].outputs[0])]
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return pack(self.model)
 
     def reshaped(self, tensor: int, shape: Sequence[int]) -> int:
         """The tensor in another shape; itself where it has it."""

@@ -146,7 +146,7 @@ class Editor:
         before = buffer.data
         buffer.data = np.frombuffer(np.ascontiguousarray(both[1], np.float32).tobytes(), np.uint8)
         try:
-            return pack(self.plain)
+            return pack(self.plain.model)
         finally:
             buffer.data = before
 
@@ -187,7 +187,7 @@ class Editor:
         main.outputs = np.where(outputs == index, numbers[1], outputs).astype(np.int32)
         main.operators = [*operators[:place], *added, *operators[place:]]
         try:
-            return pack(self.plain)
+            return pack(self.plain.model)
         finally:
             model.operatorCodes, main.tensors, main.operators = codes, tensors, operators
             main.outputs = outputs

@@ -30,6 +30,7 @@ from exports.contract import (
 )
 from exports.formats import FORMATS, format_named
 from exports.isolated import MEMORY_BYTES, TIMEOUT_S, run_isolated
+from exports.labels_inside import LABELLED, with_labels
 from exports.model_file import is_int8_aware
 from exports.rounding import PLAIN, Rounding
 from exports.run_file import KERAS_KERNELS, ONNX_KERNELS, open_runner
@@ -252,6 +253,8 @@ def write_here(job: dict[str, Any], report: Any) -> None:
         partial = path.with_name(f"{path.stem}.partial{suffix}")
         try:
             notes = WRITERS[format_id](source, format_id, partial)
+            if format_id in LABELLED:
+                notes += _label(partial, source, job)
             contract = _describe(partial, format_id, source, job)
             first_run(partial, selftest_path(path), contract, source.calibration)
             os.replace(partial, path)
@@ -270,6 +273,19 @@ def write_here(job: dict[str, Any], report: Any) -> None:
             report("written", format=format_id, path=str(path), notes=notes)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _label(path: Path, source: Source, job: dict[str, Any]) -> list[str]:
+    """Puts the labels into the file; says why where they cannot be."""
+    channels, divisor = int(source.model.input_shape[-1]), 1 / PIXEL if source.int8_aware else 1.0
+    try:
+        content = with_labels(
+            path.read_bytes(), job["labels"], name=job["name"], channels=channels, divisor=divisor
+        )
+    except ValueError as error:
+        return [f"no labels inside: {error}"]
+    path.write_bytes(content)
+    return []
 
 
 def _describe(path: Path, format_id: str, source: Source, job: dict[str, Any]) -> Contract:

@@ -59,7 +59,7 @@ def test_an_operator_in_the_middle_that_the_chip_lacks_ends_its_part(artifacts: 
     numbers = {name: number for number, name in file.operator_names.items()}
     code = file.model.operatorCodes[file.model.subgraphs[0].operators[depthwise].opcodeIndex]
     code.builtinCode = code.deprecatedBuiltinCode = numbers["HARD_SWISH"]
-    found = explained(pack(file))
+    found = explained(pack(file.model))
     assert found.verdict == "partial"
     assert found.blocker is not None
     assert (found.blocker.kind, found.blocker.number) == ("HARD_SWISH", depthwise)
@@ -72,7 +72,7 @@ def test_a_newer_version_of_an_operator_refuses_the_whole_file(artifacts: dict[s
     file = parse(artifacts["edgetpu"].path.read_bytes())
     conv = next(one for one in file.model.subgraphs[0].operators if file.operator(one)[0] == "CONV_2D")
     file.model.operatorCodes[conv.opcodeIndex].version = 6
-    found = explained(pack(file))
+    found = explained(pack(file.model))
     assert found.verdict == "refused"
     assert "CONV_2D has version 6" in found.refusals[0]
 

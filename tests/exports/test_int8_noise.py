@@ -211,7 +211,7 @@ def test_noise_is_that_between_images_and_no_common_shift_counts() -> None:
 
 def test_a_file_is_the_same_after_reading_and_packing(artifacts) -> None:
     raw = artifacts["tflite_int8"].path.read_bytes()
-    again = parse(pack(parse(raw)))
+    again = parse(pack(parse(raw).model))
     assert [one.name for one in again.model.subgraphs[0].tensors] == [
         one.name for one in parse(raw).model.subgraphs[0].tensors
     ]

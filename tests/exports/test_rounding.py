@@ -82,7 +82,7 @@ def test_biases_that_are_off_are_put_right(digits, artifacts) -> None:
     buffer = file.model.buffers[bias.buffer]
     moved = np.frombuffer(bytes(buffer.data), np.int32) + 60 * pair.steps.scale / np.asarray(bias.quantization.scale)
     buffer.data = np.frombuffer(np.rint(moved).astype(np.int32).tobytes(), np.uint8)
-    broken = pack(file)
+    broken = pack(file.model)
     batches = [image[None].astype(np.float32) for image in digits.calibration]
     images = digits.images[:64].astype(np.float32)
     noise = {
