@@ -1,4 +1,4 @@
-"""A zip to hand over: files, contracts, labels, self-test vectors, and `classify.py`, a sample of some twenty lines.
+"""A zip to hand over: files, contracts, labels, self-test vectors, and samples: `classify.py`, `Classifier.kt`.
 
 The zip is the same bytes for the same members: fixed dates, fixed order, fixed permissions.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from exports.contract import RESIZE_KERNELS, Contract, contract_path, selftest_path
+from exports.writers.android import classifier_kt
 
 DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -77,6 +78,9 @@ def write_bundle(
                 entries[beside.name] = beside.read_bytes()
         entries["labels.txt"] = "".join(f"{label}\n" for label in contract.labels).encode()
     entries["classify.py"] = sample(*members[0]).encode()
+    tflite = [(artifact, contract) for artifact, contract in members if contract.family == "tflite"]
+    if tflite:
+        entries["Classifier.kt"] = classifier_kt(*tflite[0]).encode()
     entries["time_files.py"] = Path(__file__).with_name("time_files.py").read_bytes()
     listing = [{"file": artifact.name, "format": contract.format, "sha256": contract.sha256}
                for artifact, contract in members]
