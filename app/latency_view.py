@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,15 @@ def foretold(designs: Sequence[Design]) -> list[Design]:
         if one not in found:
             found[one] = known.predict(sketched(Choice.of(one))).ms
     return [replace(one, latency_ms=found[one]) for one in designs]
+
+
+def with_latency(layers: Sequence[Mapping[str, Any]], choice: Choice) -> list[dict[str, Any]]:
+    """The layers of a design with their predicted milliseconds; as they are where the machine is not calibrated."""
+    known = machine_latency()
+    if known is None:
+        return [dict(layer) for layer in layers]
+    found = known.by_operation(sketched(choice))
+    return [{**layer, "latency_ms": found.get(layer["name"], 0.0)} for layer in layers]
 
 
 def in_words(found: Prediction) -> str:

@@ -18,7 +18,8 @@ ALL = "All stages"
 @st.fragment
 def layer_view(layers: Sequence[Mapping[str, Any]], title: str, key: str) -> None:
     """Stages, layers and the table of one network; what is chosen here reruns nothing else."""
-    what = cost_picker(f"{key}.what")
+    offered = offered_costs(layers)
+    what = cost_picker(f"{key}.what", offered)
     stages = list(dict.fromkeys(str(layer["stage"]) for layer in layers))
     if st.session_state.get(f"{key}.stage") not in (ALL, *stages):
         st.session_state[f"{key}.stage"] = ALL
@@ -61,14 +62,21 @@ def layer_view(layers: Sequence[Mapping[str, Any]], title: str, key: str) -> Non
     if not found:
         st.info(f"No layer of this network has “{search}” in its name or kind.", icon=":material/search_off:")
         return
-    table(found, layers, what)
+    table(found, layers, what, offered)
 
 
-def cost_picker(key: str) -> str:
+def offered_costs(layers: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What is known of the layers: their latency only on a calibrated machine."""
+    return (*WHAT, *(["latency_ms"] if layers and "latency_ms" in layers[0] else []))
+
+
+def cost_picker(key: str, offered: Sequence[str] = WHAT) -> str:
     """Which cost the bars show."""
+    if st.session_state.get(key) not in (None, *offered):
+        del st.session_state[key]
     picked = st.segmented_control(
         "Show",
-        WHAT,
+        offered,
         default=WHAT[0],
         required=True,
         key=key,
@@ -77,7 +85,9 @@ def cost_picker(key: str) -> str:
     return picked or WHAT[0]
 
 
-def table(found: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, Any]], what: str) -> None:
+def table(
+    found: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, Any]], what: str, offered: Sequence[str]
+) -> None:
     """The layers as rows, with the share of `what` that each has in the whole network."""
     whole = sum(layer[what] for layer in layers) or 1
     rows = [
@@ -86,7 +96,7 @@ def table(found: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, Any]
             "stage": layer["stage"],
             "kind": layer["kind"],
             "output": " x ".join(map(str, layer["shape"])),
-            **{one: layer[one] for one in WHAT},
+            **{one: layer[one] for one in offered},
             "share": 100 * layer[what] / whole,
         }
         for layer in found[:MOST_LAYERS]
@@ -100,8 +110,10 @@ def table(found: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, Any]
         column_config={
             "layer": st.column_config.TextColumn(pinned=True, width=200),
             **{
-                one: st.column_config.NumberColumn(_heading(one), format="localized", help=zoo_charts.AXES[one][1])
-                for one in WHAT
+                one: st.column_config.NumberColumn(
+                    _heading(one), format="%.4f" if one == "latency_ms" else "localized", help=zoo_charts.AXES[one][1]
+                )
+                for one in offered
             },
             "share": st.column_config.ProgressColumn(
                 f"share of {zoo_charts.AXES[what][0].lower()}", format="%.1f %%", min_value=0, max_value=largest
@@ -116,10 +128,13 @@ def table(found: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, Any]
 
 
 def _heading(what: str) -> str:
-    return {"macs": "multiply-adds", "params": "weights", "memory_access_bytes": "bytes moved"}[what]
+    return {
+        "macs": "multiply-adds", "params": "weights", "memory_access_bytes": "bytes moved",
+        "latency_ms": "predicted ms",
+    }[what]  # fmt: skip
 
 
-def _share(counted: Mapping[str, Mapping[str, int]], stage: str) -> str:
+def _share(counted: Mapping[str, Mapping[str, float]], stage: str) -> str:
     whole = sum(sum(kinds.values()) for kinds in counted.values()) or 1
     return words.percent(sum(counted.get(stage, {}).values()) / whole)
 

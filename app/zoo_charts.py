@@ -154,9 +154,9 @@ def key_of(design: Design) -> str:
     return f"{design.name}~{design.width:g}~{side}{options}"
 
 
-def stages_of(layers: Sequence[Mapping[str, Any]], what: str) -> dict[str, dict[str, int]]:
+def stages_of(layers: Sequence[Mapping[str, Any]], what: str) -> dict[str, dict[str, float]]:
     """Stage -> kind -> sum of `what`, stages in the order of the network, without those where all is 0."""
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, dict[str, float]] = {}
     for layer in layers:
         if layer[what]:
             kinds = found.setdefault(str(layer["stage"]), {})
@@ -229,7 +229,7 @@ def _bar(place: int, colours: Colours) -> dict[str, Any]:
 def _finish(figure: go.Figure, what: str, top: float | None, bars: int) -> None:
     figure.update_xaxes(type="category", showgrid=False, tickangle=-45 if bars > 6 or top is not None else 0)
     figure.update_yaxes(
-        title_text=AXES[what][0].lower() + (", bytes" if "bytes" in what else ""),
+        title_text=AXES[what][0].lower() + (", bytes" if "bytes" in what else ", ms" if what == "latency_ms" else ""),
         tickformat="~s",
         range=None if top is None else [0, top * 1.05],
         rangemode="tozero",

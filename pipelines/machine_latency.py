@@ -107,6 +107,16 @@ class MachineLatency:
         ms = self.model.predict([kernel for _, kernel in kernels_of(sketch)])
         return Prediction(ms, ms / self.spread, ms * self.spread)
 
+    def by_operation(self, sketch: Sketch) -> dict[str, float]:
+        """Milliseconds by the name of the operation; what a runtime folds away is not named. The call itself is left
+        out.
+        """
+        named = kernels_of(sketch)
+        found: dict[str, float] = {}
+        for (name, _), ms in zip(named, self.model.parts([kernel for _, kernel in named]).tolist(), strict=True):
+            found[name] = found.get(name, 0.0) + ms
+        return found
+
 
 def calibrate(
     home: Home, *, progress: Progress, passes: int = 3, kernels: Sequence[Kernel] | None = None,

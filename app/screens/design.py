@@ -14,7 +14,7 @@ from app.forms import number_in, resolution_in, resolution_text
 from app.guard import guarded
 from app.guidelines import guidelines
 from app.handover import KEPT, PINNED, command_words, use_in_build
-from app.latency_view import latency_view
+from app.latency_view import latency_view, with_latency
 from app.layer_view import layer_view
 from app.twin import line, on_the_command_line
 from zoo.blocks.rounding import ALL_STRIDES, below
@@ -331,5 +331,5 @@ if found is not None:
         guidelines(choice)
         on_the_command_line(line("lint", *command_words(choice)[1:]))
     else:
-        layer_view(found["layers"], choice.title, "design.view")
+        layer_view(with_latency(found["layers"], choice), choice.title, "design.view")
         on_the_command_line(line(*command_words(choice)))

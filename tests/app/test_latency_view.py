@@ -46,6 +46,10 @@ def test_a_calibrated_machine_says_milliseconds_before_any_training(empty_home: 
     assert complaints(test) == []
     assert re.search(r"ms \(.* ms to .* ms\)\*\* predicted for one image", said(test))
     assert field(test.button, "design.calibrate").label == "Calibrate anew"
+    field(test.button_group, "design.view.what").set_value("latency_ms").run()
+    assert complaints(test) == []
+    (table,) = [item.value for item in test.dataframe if "latency_ms" in item.value]
+    assert (table["latency_ms"] > 0).sum() > 20
 
 
 def test_a_design_is_timed_at_a_click(empty_home: Path) -> None:

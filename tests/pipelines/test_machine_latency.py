@@ -54,6 +54,14 @@ def test_more_work_is_predicted_to_take_longer_and_the_band_holds_the_prediction
     assert large.high / large.ms == pytest.approx(known.spread)
 
 
+def test_operations_add_up_to_the_network_and_folded_ones_take_nothing(calibrated):
+    known = kept(calibrated)
+    sketch = zoo.sketch("mobilenet_v2", width=0.5, resolution=96, form="deploy")
+    found = known.by_operation(sketch)
+    assert sum(found.values()) + known.model.call_ms == pytest.approx(known.predict(sketch).ms)
+    assert {sketch[name].kind for name in found} == {"conv", "depthwise", "add", "global_pool", "dense"}
+
+
 def test_a_family_is_judged_by_what_others_say(calibrated):
     known = kept(calibrated)
     kernel = sample_kernels()[0]
