@@ -13,7 +13,7 @@ from app import background, words
 from app.costs import Choice, sketched
 from app.handover import command_words
 from app.workspace import registry
-from pipelines.machine_latency import FILE, MachineLatency, Prediction, kept
+from pipelines.machine_latency import DTYPES, FILE, MachineLatency, Prediction, kept
 from zoo.designs import Design
 
 TIMED, CALIBRATING, LOG = "design.timed", "design.calibrating", "calibrate_machine.log"
@@ -70,10 +70,14 @@ def latency_view(choice: Choice) -> None:
     if known is None:
         st.caption("Once this machine is calibrated, every design shows its milliseconds before any training.")
     else:
-        st.markdown(f"**{in_words(known.predict(sketched(choice)))}** predicted for one image on this machine")
+        sketch = sketched(choice)
+        for dtype in DTYPES:
+            foretold = in_words(known.predict(sketch, dtype))
+            st.markdown(f"{dtype}: **{foretold}** predicted for one image on this machine")
+        halves = " and ".join(f"{100 * one.median_error:.0f} % ({dtype})" for dtype, one in known.learnt.items())
         st.caption(
-            f"A float32 file, one thread, XNNPACK. Nine in ten networks of families left out of the calibration lay "
-            f"within the band; half were off by less than {100 * known.about['median_error']:.0f} %."
+            "One thread, XNNPACK. Nine in ten networks of families left out of the calibration lay within the band; "
+            f"half were off by less than {halves}."
         )
     asked = [str(word) for word in (*command_words(choice), "--measure")]
     with st.container(horizontal=True):
@@ -86,7 +90,7 @@ def latency_view(choice: Choice) -> None:
         if not st.session_state.get(CALIBRATING) and st.button(
             "Calibrate this machine" if known is None else "Calibrate anew",
             icon=":material/speed:", key="design.calibrate",
-            help="Times 1,400 kernels and 41 networks, some minutes; nothing else of Litesmith runs meanwhile",
+            help="Times 1,160 kernels and 41 networks, float32 and int8: some minutes in which nothing else runs",
         ):  # fmt: skip
             st.session_state[CALIBRATING] = str(known.about["calibrated"]) if known else "first"
             st.rerun()
@@ -100,7 +104,9 @@ def _measured(asked: list[str]) -> None:
     found = background.answer(" ".join(asked), lambda: background.command(*asked, timeout_s=180), "Timing it")
     if found is not None:
         timed: dict[str, Any] = found["measured_latency"]
-        st.markdown(f"**{in_words(Prediction(timed['ms'], *timed['interval']))}** measured, {timed['rounds']} rounds")
+        for dtype in DTYPES:
+            ms = Prediction(timed[dtype]["ms"], *timed[dtype]["interval"])
+            st.markdown(f"{dtype}: **{in_words(ms)}** measured, {timed['rounds']} rounds")
 
 
 def _calibration() -> None:

@@ -11,6 +11,7 @@ import argparse
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ CONVERTED = (
 
 def run(passes: int) -> dict[str, Any]:
     """Gives per family the errors of predictions that have not seen it, and all of them together."""
-    from pipelines.machine_latency import NETWORKS, calibrate, kept
+    from pipelines.machine_latency import DTYPES, NETWORKS, calibrate, kept
     from pipelines.runs import Home
 
     with tempfile.TemporaryDirectory() as folder:
@@ -42,13 +43,14 @@ def run(passes: int) -> dict[str, Any]:
         model.predict(sketch)
         took.append(time.perf_counter() - before)
     rows = []
-    for family in dict.fromkeys(one.name for one in NETWORKS):
-        own = [row for row in found["left_out"] if row["name"] == family]
+    for dtype, family in product(DTYPES, dict.fromkeys(one.name for one in NETWORKS)):
+        own = [row for row in found["left_out"] if row["name"] == family and row["dtype"] == dtype]
         errors = [row["error"] for row in own]
         ms = [row["ms"] for row in own]
         rows.append(
             {
                 "family": family,
+                "numbers": dtype,
                 "designs": len(own),
                 "ms measured": f"{min(ms):.2f} to {max(ms):.2f}",
                 "median error": f"{100 * np.median(np.abs(errors)):.1f} %",
@@ -56,9 +58,12 @@ def run(passes: int) -> dict[str, Any]:
                 "rank correlation": f"{_ranks([row['predicted_ms'] for row in own], ms):.2f}",
             }
         )
+    errors_told = "; ".join(
+        f"{dtype} median error {100 * one['median']:.1f} %, nine of ten within {100 * one['nine_in_ten']:.1f} %"
+        for dtype, one in found["errors"].items()
+    )
     told = (
-        f"{found['networks']} designs, {len(rows)} families, {found['machine']['cpu']}: median error "
-        f"{100 * found['median_error']:.1f} %, nine of ten within {100 * found['most_errors']:.1f} %; "
+        f"{found['networks']} designs, {found['machine']['cpu']}: {errors_told}; "
         f"{1e3 * np.median(took):.1f} ms a prediction, at most {1e3 * max(took):.1f}; {found['kernels']:,} kernels, "
         f"{found['seconds']:.0f} s in all. The converter's file against ours: {_converted()}"
     )

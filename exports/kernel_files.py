@@ -57,11 +57,11 @@ class Kernel:
         return self.side * self.side * self.outputs
 
 
-def kernel_file(kernel: Kernel) -> bytes:
-    """The float32 .tflite of one operator. Raises: ValueError for a kind that is not known."""
+def kernel_file(kernel: Kernel, dtype: str = "float32") -> bytes:
+    """The .tflite of one operator, float32 or int8. Raises: ValueError for a kind that is not known."""
     if kernel.kind not in KINDS:
         raise ValueError(f"kind {kernel.kind!r} is not known; one of {', '.join(KINDS)}")
-    graph = TfliteGraph()
+    graph = TfliteGraph(dtype)
     KINDS[kernel.kind](graph, kernel)
     return graph.content()
 
@@ -103,7 +103,7 @@ def _gate(graph: TfliteGraph, kernel: Kernel) -> None:
 
 
 def _scale(graph: TfliteGraph, kernel: Kernel) -> None:
-    graph.put("MUL", [_map(graph, kernel), graph.weights(kernel.outputs)], _out(kernel), "MulOptions")
+    graph.put("MUL", [_map(graph, kernel), graph.constant(kernel.outputs)], _out(kernel), "MulOptions")
 
 
 def _concat(graph: TfliteGraph, kernel: Kernel) -> None:

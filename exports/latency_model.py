@@ -108,7 +108,7 @@ def _time(content: bytes) -> float:
     net = Interpreter(model_content=content, num_threads=1)
     net.allocate_tensors()
     for one in net.get_input_details():
-        net.set_tensor(one["index"], np.full(one["shape"], 0.5, np.float32))
+        net.set_tensor(one["index"], np.full(one["shape"], 8 if one["dtype"] == np.int8 else 0.5, one["dtype"]))
     call = net.invoke
     call()
     before = time.perf_counter()

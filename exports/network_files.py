@@ -16,9 +16,9 @@ from zoo.sketches import Op, Sketch
 Put = Callable[[TfliteGraph, Op, list[int]], int]
 
 
-def network_file(sketch: Sketch) -> bytes:
+def network_file(sketch: Sketch, dtype: str = "float32") -> bytes:
     """The file of a sketch in its deployed form. Raises: ValueError for an operation it has no operator for."""
-    traffic, graph = Traffic(sketch), TfliteGraph()
+    traffic, graph = Traffic(sketch), TfliteGraph(dtype)
     made: dict[str, int] = {}
     for op in traffic.ops:
         if op.kind == "input":
@@ -87,8 +87,8 @@ def _multiplied(graph: TfliteGraph, op: Op, xs: list[int]) -> int:
 def _scaled(graph: TfliteGraph, op: Op, xs: list[int]) -> int:
     """A norm on its own, or a step of pixels: a product and a sum for every channel."""
     channels = op.shape[-1]
-    x = graph.put("MUL", [xs[0], graph.weights(channels)], _shape(op), "MulOptions")
-    return graph.put("ADD", [x, graph.weights(channels)], _shape(op), "AddOptions")
+    x = graph.put("MUL", [xs[0], graph.constant(channels)], _shape(op), "MulOptions")
+    return graph.put("ADD", [x, graph.constant(channels)], _shape(op), "AddOptions")
 
 
 def _hard_sigmoid(graph: TfliteGraph, op: Op, xs: list[int]) -> int:
@@ -112,7 +112,7 @@ def _sums(graph: TfliteGraph) -> bool:
 
 
 def _prelu(graph: TfliteGraph, op: Op, xs: list[int]) -> int:
-    return graph.put("PRELU", [xs[0], graph.weights(1, 1, op.shape[-1])], _shape(op))
+    return graph.put("PRELU", [xs[0], graph.constant(1, 1, op.shape[-1])], _shape(op))
 
 
 def _activation(graph: TfliteGraph, op: Op, xs: list[int]) -> int:

@@ -14,13 +14,15 @@ import numpy as np
 from exports.tflite_file import pack
 
 PADDINGS = {"same": 0, "valid": 1}  # the schema's numbers
+SCALE = 1 / 16  # of all integer maps, so that those that must have equal scales do
+SHARES = ("LOGISTIC", "SOFTMAX")  # what they give has a scale that the runtime prescribes
 RELU, RELU6 = 1, 3  # of activations that an operator may hold
 
 
 class TfliteGraph:
-    """One graph, its tensors, buffers and operators; float32, batch 1."""
+    """One graph, its tensors, buffers and operators, batch 1; `dtype` is float32 or int8, that of all its maps."""
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: str = "float32") -> None:
         from ai_edge_litert import schema_py_generated as schema
 
         self.schema = schema
@@ -29,6 +31,7 @@ class TfliteGraph:
         self.model.subgraphs = [self.graph]
         self.graph.name, self.graph.tensors, self.graph.operators = b"main", [], []
         self.graph.inputs, self.graph.outputs = [], []
+        self.integer = dtype == "int8"
         self._draw = np.random.default_rng(0)
 
     def input(self, *shape: int) -> int:
@@ -38,10 +41,14 @@ class TfliteGraph:
         return index
 
     def tensor(self, shape: Sequence[int], values: np.ndarray | None = None) -> int:
-        """A tensor, of constant `values` or computed."""
+        """A tensor, of constant `values` (float32, int8 or int32) or computed."""
+        types = self.schema.TensorType
         made = self.schema.TensorT()
         made.shape, made.name, made.buffer = list(shape), f"t{len(self.graph.tensors)}".encode(), 0
-        made.type = self.schema.TensorType.INT32 if values is not None and values.dtype == np.int32 else 0
+        dtype = np.dtype(values.dtype if values is not None else np.int8 if self.integer else np.float32)
+        made.type = {"float32": types.FLOAT32, "int8": types.INT8, "int32": types.INT32}[dtype.name]
+        if dtype == np.int8:
+            made.quantization = self._scales([SCALE], [0])
         if values is not None:
             held = self.schema.BufferT()
             held.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
@@ -50,13 +57,43 @@ class TfliteGraph:
         self.graph.tensors.append(made)
         return len(self.graph.tensors) - 1
 
-    def weights(self, *shape: int, fan_in: int = 2) -> int:
-        """A constant tensor of random numbers that keep the size of what goes through (He et al. 2015, eq. 10)."""
-        return self.tensor(shape, self._draw.normal(0, sqrt(2 / fan_in), shape).astype(np.float32))
+    def _scales(self, scales: Sequence[float], zero_points: Sequence[int], axis: int = 0) -> Any:
+        found = self.schema.QuantizationParametersT()
+        found.scale, found.zeroPoint, found.quantizedDimension = list(scales), list(zero_points), axis
+        return found
+
+    def kernel(self, x: int, shape: Sequence[int], axis: int, fan_in: int) -> list[int]:
+        """A constant kernel and its bias, for an operator on `x`; `axis` is that of the output channels.
+
+        Numbers are random and keep the size of what goes through (He et al. 2015, eq. 10).
+        """
+        spread, outputs = sqrt(2 / fan_in), shape[axis]
+        if not self.integer:
+            kernel = self._draw.normal(0, spread, shape).astype(np.float32)
+            return [self.tensor(shape, kernel), self.tensor((outputs,), np.zeros(outputs, np.float32))]
+        made = [
+            self.tensor(shape, self._draw.integers(-127, 128, shape).astype(np.int8)),
+            self.tensor((outputs,), np.zeros(outputs, np.int32)),
+        ]
+        step = spread / 64  # of a number between -127 and 127 that has about this spread
+        taken = self.graph.tensors[x].quantization.scale[0]
+        for index, scale, along in zip(made, (step, step * taken), (axis, 0), strict=True):
+            self.graph.tensors[index].quantization = self._scales([scale] * outputs, [0] * outputs, along)
+        return made
+
+    def constant(self, *shape: int) -> int:
+        """A constant tensor of random numbers about 1, as the second operand of a product or a sum."""
+        values = self._draw.normal(1, 0.1, shape)
+        return self.tensor(shape, self._stored(values))
 
     def number(self, value: float) -> int:
         """A constant single number."""
-        return self.tensor((), np.asarray(value, np.float32))
+        return self.tensor((), self._stored(np.asarray(value)))
+
+    def _stored(self, values: np.ndarray) -> np.ndarray:
+        if self.integer:
+            return np.clip(np.rint(values / SCALE), -128, 127).astype(np.int8)
+        return values.astype(np.float32)
 
     def integers(self, values: Any) -> int:
         """A constant tensor of whole numbers."""
@@ -77,6 +114,8 @@ class TfliteGraph:
             self.model.operatorCodes.append(code)
             known.append(number)
         operator, output = self.schema.OperatorT(), self.tensor(shape)
+        if self.integer and name in SHARES:
+            self.graph.tensors[output].quantization = self._scales([1 / 256], [-128])
         operator.opcodeIndex, operator.inputs, operator.outputs = known.index(number), list(inputs), [output]
         if options:
             operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
@@ -104,11 +143,10 @@ class TfliteGraph:
     ) -> int:
         """A convolution with a bias and a ReLU; `shape` is that of what it gives."""
         outputs, each = shape[-1], self.shape(x)[-1] // groups
-        weights = self.weights(outputs, *window, each, fan_in=prod(window) * each)
+        kernel = self.kernel(x, (outputs, *window, each), 0, prod(window) * each)
         return self.put(
-            "CONV_2D", [x, weights, self.weights(outputs)], shape, "Conv2DOptions", padding=PADDINGS[padding],
-            strideH=strides[0], strideW=strides[1], dilationHFactor=dilation[0], dilationWFactor=dilation[1],
-            fusedActivationFunction=RELU,
+            "CONV_2D", [x, *kernel], shape, "Conv2DOptions", padding=PADDINGS[padding], strideH=strides[0],
+            strideW=strides[1], dilationHFactor=dilation[0], dilationWFactor=dilation[1], fusedActivationFunction=RELU,
         )  # fmt: skip
 
     def depthwise(
@@ -117,21 +155,20 @@ class TfliteGraph:
     ) -> int:
         """A depthwise convolution with a bias and a ReLU."""
         outputs = shape[-1]
-        weights = self.weights(1, *window, outputs, fan_in=prod(window))
         return self.put(
-            "DEPTHWISE_CONV_2D", [x, weights, self.weights(outputs)], shape, "DepthwiseConv2DOptions",
-            padding=PADDINGS[padding], strideH=strides[0], strideW=strides[1], dilationHFactor=dilation[0],
-            dilationWFactor=dilation[1], depthMultiplier=outputs // self.shape(x)[-1], fusedActivationFunction=RELU,
+            "DEPTHWISE_CONV_2D", [x, *self.kernel(x, (1, *window, outputs), 3, prod(window))], shape,
+            "DepthwiseConv2DOptions", padding=PADDINGS[padding], strideH=strides[0], strideW=strides[1],
+            dilationHFactor=dilation[0], dilationWFactor=dilation[1], fusedActivationFunction=RELU,
+            depthMultiplier=outputs // self.shape(x)[-1],
         )  # fmt: skip
 
     def dense(self, x: int, units: int) -> int:
         """A dense layer with a bias, on the numbers of `x` in their order."""
         numbers = prod(self.shape(x))
-        weights = self.weights(units, numbers, fan_in=numbers)
+        row = self.reshaped(x, (1, numbers))
         return self.put(
-            "FULLY_CONNECTED", [self.reshaped(x, (1, numbers)), weights, self.weights(units)], (1, units),
-            "FullyConnectedOptions",
-        )  # fmt: skip
+            "FULLY_CONNECTED", [row, *self.kernel(x, (units, numbers), 0, numbers)], (1, units), "FullyConnectedOptions"
+        )
 
     def pool(
         self, operator: str, x: int, shape: Sequence[int], window: Sequence[int], strides: Sequence[int],

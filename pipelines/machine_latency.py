@@ -39,6 +39,7 @@ from pipelines.runs import Home
 from zoo.sketches import Sketch
 
 FILE, FORMAT = "machine_latency.json", 1
+DTYPES = ("float32", "int8")
 ROUNDS = 9  # of the timing of a single network
 COVERED = 0.9  # of the networks of families left out lie within the band
 STALE = ("cpu", "ai_edge_litert")  # a prediction learnt with another of these is not given
@@ -87,33 +88,44 @@ Progress = Callable[[int, int, str], None]
 
 
 class Prediction(NamedTuple):
-    """Milliseconds of one image in a float32 .tflite, one thread, XNNPACK, with the band of nine in ten networks."""
+    """Milliseconds of one image in a .tflite, one thread, XNNPACK, with the band that holds nine in ten networks."""
 
     ms: float
     low: float
     high: float
 
 
-@dataclass(frozen=True)
-class MachineLatency:
-    """What was learnt of a machine. `spread` is the factor up and down that holds `COVERED` of what was left out."""
+class Learnt(NamedTuple):
+    """What was learnt of one type of numbers. `spread` is the factor up and down that holds `COVERED` of what was left
+    out; half of that was off by less than `median_error`, a share.
+    """
 
     model: LatencyModel
     spread: float
+    median_error: float
+
+
+@dataclass(frozen=True)
+class MachineLatency:
+    """What was learnt of a machine, by type of numbers."""
+
+    learnt: dict[str, Learnt]
     about: dict[str, Any]
 
-    def predict(self, sketch: Sketch) -> Prediction:
+    def predict(self, sketch: Sketch, dtype: str = "float32") -> Prediction:
         """Reads the sketch and nothing else."""
-        ms = self.model.predict([kernel for _, kernel in kernels_of(sketch)])
-        return Prediction(ms, ms / self.spread, ms * self.spread)
+        found = self.learnt[dtype]
+        ms = found.model.predict([kernel for _, kernel in kernels_of(sketch)])
+        return Prediction(ms, ms / found.spread, ms * found.spread)
 
-    def by_operation(self, sketch: Sketch) -> dict[str, float]:
+    def by_operation(self, sketch: Sketch, dtype: str = "float32") -> dict[str, float]:
         """Milliseconds by the name of the operation; what a runtime folds away is not named. The call itself is left
         out.
         """
         named = kernels_of(sketch)
+        parts = self.learnt[dtype].model.parts([kernel for _, kernel in named])
         found: dict[str, float] = {}
-        for (name, _), ms in zip(named, self.model.parts([kernel for _, kernel in named]).tolist(), strict=True):
+        for (name, _), ms in zip(named, parts.tolist(), strict=True):
             found[name] = found.get(name, 0.0) + ms
         return found
 
@@ -129,35 +141,42 @@ def calibrate(
     kernels = sample_kernels() if kernels is None else kernels
     sketches = [one.sketch() for one in networks]
     begun = time.perf_counter()
-    with alone_on_machine(home, timeout_s=600):
-        kernel_ms = time_files(
-            [partial(kernel_file, one) for one in kernels], passes=passes, progress=partial(_told, progress, "kernels")
-        )
-        network_ms = time_files(
-            [partial(network_file, one) for one in sketches], passes=passes,
-            progress=partial(_told, progress, "networks"),
-        )  # fmt: skip
-    progress(1, 1, "learning")
-    bare = learn(list(zip(kernels, kernel_ms, strict=True)))
-    whole = [([kernel for _, kernel in kernels_of(one)], ms) for one, ms in zip(sketches, network_ms, strict=True)]
-    rows = left_out(bare, whole, networks)
-    errors = np.array([row["error"] for row in rows])
+    learnt: dict[str, dict[str, Any]] = {}
+    rows: list[dict[str, Any]] = []
+    for dtype in DTYPES:
+        with alone_on_machine(home, timeout_s=600):
+            kernel_ms, network_ms = (
+                time_files(files, passes=passes, progress=partial(_told, progress, f"{dtype} {what}"))
+                for what, files in (
+                    ("kernels", [partial(kernel_file, one, dtype) for one in kernels]),
+                    ("networks", [partial(network_file, one, dtype) for one in sketches]),
+                )
+            )
+        progress(1, 1, f"learning {dtype}")
+        bare = learn(list(zip(kernels, kernel_ms, strict=True)))
+        whole = [([kernel for _, kernel in kernels_of(one)], ms) for one, ms in zip(sketches, network_ms, strict=True)]
+        off = left_out(bare, whole, networks)
+        errors = np.array([row["error"] for row in off])
+        rows += [{"dtype": dtype, **row} for row in off]
+        learnt[dtype] = {
+            "model": as_plain(with_factors(bare, whole)),
+            "spread": float(np.exp(np.quantile(np.abs(np.log1p(errors)), COVERED))),
+            "median_error": float(np.median(np.abs(errors))),
+        }
     about = {
         "machine": machine(),
         "calibrated": datetime.now(UTC).isoformat(timespec="seconds"),
         "kernels": len(kernels),
         "networks": len(networks),
         "seconds": round(time.perf_counter() - begun, 1),
-        "median_error": float(np.median(np.abs(errors))),
-        "most_errors": float(np.quantile(np.abs(errors), COVERED)),
+        "errors": {
+            dtype: {"median": one["median_error"], "nine_in_ten": one["spread"] - 1} for dtype, one in learnt.items()
+        },
         "left_out": rows,
     }
-    spread = float(np.exp(np.quantile(np.abs(np.log1p(errors)), COVERED)))
-    found = MachineLatency(with_factors(bare, whole), spread, about)
-    text = json.dumps({"format": FORMAT, "spread": spread, "about": about, "model": as_plain(found.model)})
     stored = home.folder / FILE
     unfinished = stored.with_suffix(".new")
-    unfinished.write_text(text)
+    unfinished.write_text(json.dumps({"format": FORMAT, "about": about, "learnt": learnt}))
     unfinished.replace(stored)
     return {**about, "stored": str(stored)}
 
@@ -188,7 +207,11 @@ def kept(folder: Path) -> MachineLatency | None:
         found = json.loads((folder / FILE).read_text())
         if found["format"] != FORMAT or _stale(found["about"]["machine"]):
             return None
-        return MachineLatency(from_plain(found["model"]), float(found["spread"]), found["about"])
+        learnt = {
+            dtype: Learnt(from_plain(one["model"]), float(one["spread"]), float(one["median_error"]))
+            for dtype, one in ((dtype, found["learnt"][dtype]) for dtype in DTYPES)
+        }
+        return MachineLatency(learnt, found["about"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -199,11 +222,18 @@ def _stale(known: dict[str, Any]) -> bool:
 
 
 def timed(home: Home, sketch: Sketch) -> dict[str, Any]:
-    """Milliseconds of a network that is not built yet, measured now: of a file with its operators and random weights.
+    """Milliseconds of a network that is not built yet, measured now: of files with its operators and random weights.
 
     Raises: ValueError where such a file cannot be written, or something of ours keeps computing.
     """
-    content = network_file(sketch)
+    contents = {dtype: network_file(sketch, dtype) for dtype in DTYPES}
     with alone_on_machine(home, timeout_s=60):
-        found = [time_files([lambda: content], passes=1)[0] for _ in range(ROUNDS)]
-    return {"ms": median(found), "interval": list(median_interval(found)), "rounds": ROUNDS, "machine": machine()}
+        found = {
+            dtype: [time_files([partial(bytes, content)], passes=1)[0] for _ in range(ROUNDS)]
+            for dtype, content in contents.items()
+        }
+    return {
+        **{dtype: {"ms": median(ms), "interval": list(median_interval(ms))} for dtype, ms in found.items()},
+        "rounds": ROUNDS,
+        "machine": machine(),
+    }

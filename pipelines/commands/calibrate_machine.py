@@ -34,17 +34,21 @@ def show(document: dict[str, Any]) -> str:
             "network": row["name"],
             "width": row["width"],
             "px": row["resolution"],
+            "numbers": row["dtype"],
             "ms": f"{row['ms']:.3g}",
             "predicted": f"{row['predicted_ms']:.3g}",
             "off": f"{100 * row['error']:+.0f} %",
         }
         for row in document["left_out"]
     ]
+    errors = "; ".join(
+        f"{dtype}: median error {100 * one['median']:.1f} %, nine of ten within {100 * one['nine_in_ten']:.1f} %"
+        for dtype, one in document["errors"].items()
+    )
     return (
         f"{document['kernels']:,} kernels and {document['networks']} networks timed in {document['seconds']:.0f} s on "
-        f"{document['machine']['cpu']}\nfloat32, one thread, XNNPACK; each network predicted from the families other "
-        f"than its own:\n{table(rows, {key: key for key in rows[0]})}\n"
-        f"median error {100 * document['median_error']:.1f} %, nine of ten within {100 * document['most_errors']:.1f} %"
+        f"{document['machine']['cpu']}\none thread, XNNPACK; each network predicted from the families other than its "
+        f"own:\n{table(rows, {key: key for key in rows[0]})}\n{errors}"
     )
 
 

@@ -50,12 +50,12 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _latency(deployed: zoo.Sketch, measure: bool) -> dict[str, Any]:
-    """Of the float32 file: predicted where this machine is calibrated, measured where that is asked for."""
-    from pipelines.machine_latency import kept, timed
+    """Of float32 and int8 files: predicted where this machine is calibrated, measured where that is asked for."""
+    from pipelines.machine_latency import DTYPES, kept, timed
 
     model = kept(Home.place())
     return {
-        "predicted_latency": model.predict(deployed)._asdict() if model else None,
+        "predicted_latency": {one: model.predict(deployed, one)._asdict() for one in DTYPES} if model else None,
         **({"measured_latency": timed(Home.open(), deployed)} if measure else {}),
     }
 
@@ -72,10 +72,11 @@ def show(document: dict[str, Any]) -> str:
             ("predicted_int8_bytes", "int8 file, predicted", " B"),
         )
     )
-    if foretold := document["predicted_latency"]:
-        head += _milliseconds("predicted", foretold["ms"], foretold["low"], foretold["high"])
-    if timed := document.get("measured_latency"):
-        head += _milliseconds("measured", timed["ms"], *timed["interval"])
+    for dtype, one in (document["predicted_latency"] or {}).items():
+        head += _milliseconds(f"{dtype}, predicted", one["ms"], one["low"], one["high"])
+    timed = document.get("measured_latency") or {}
+    for dtype in ("float32", "int8") if timed else ():
+        head += _milliseconds(f"{dtype}, measured", timed[dtype]["ms"], *timed[dtype]["interval"])
     heavy = sorted(document["layers"], key=lambda layer: -layer["macs"])[:8]
     return (
         head
@@ -85,7 +86,7 @@ def show(document: dict[str, Any]) -> str:
 
 
 def _milliseconds(how: str, ms: float, low: float, high: float) -> str:
-    return f"\n{f'latency, {how}':<22} {ms:>15.3g} ms ({low:.3g} to {high:.3g})"
+    return f"\n{how:<22} {ms:>15.3g} ms ({low:.3g} to {high:.3g})"
 
 
 COMMAND = Command("cost", "params, macs and memory of an architecture, without TensorFlow", arguments, run, show)

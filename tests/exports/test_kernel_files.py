@@ -23,6 +23,19 @@ EXAMPLES = {
 }
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_runs_in_integers_too(kind):
+    from ai_edge_litert.interpreter import Interpreter
+
+    net = Interpreter(model_content=kernel_file(EXAMPLES.get(kind, Kernel(kind, 4, (6,), 6)), "int8"), num_threads=1)
+    net.allocate_tensors()
+    for one in net.get_input_details():
+        assert one["dtype"] == np.int8
+        net.set_tensor(one["index"], np.full(one["shape"], 16, np.int8))
+    net.invoke()
+    assert net.get_tensor(net.get_output_details()[0]["index"]).dtype == np.int8
+
+
 def run(kernel: Kernel) -> tuple[list[np.ndarray], np.ndarray]:
     from ai_edge_litert.interpreter import Interpreter
 

@@ -26,16 +26,19 @@ def operators(content: bytes) -> Counter[str]:
     return Counter(read_facts(content).operators)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_runs_and_has_the_operators_that_its_time_is_foretold_from(name):
+def test_a_file_runs_and_has_the_operators_that_its_time_is_foretold_from(name, dtype):
     from ai_edge_litert.interpreter import Interpreter
 
     sketch = zoo.sketch(name, **small(name), form="deploy")
-    content = network_file(sketch)
+    content = network_file(sketch, dtype)
     net = Interpreter(model_content=content, num_threads=1)
     net.allocate_tensors()
     (taken,), (given,) = net.get_input_details(), net.get_output_details()
-    net.set_tensor(taken["index"], np.random.default_rng(0).random(taken["shape"], dtype=np.float32))
+    assert taken["dtype"] == given["dtype"] == np.dtype(dtype)
+    image = np.random.default_rng(0).random(taken["shape"], dtype=np.float32)
+    net.set_tensor(taken["index"], image if dtype == "float32" else (64 * image).astype(np.int8))
     net.invoke()
     assert np.isfinite(net.get_tensor(given["index"])).all()
     assert given["shape"].tolist() == [1, *sketch[sketch.outputs[0]].shape]

@@ -10,7 +10,7 @@ import pytest
 import zoo
 from exports.latency_model import sample_kernels
 from pipelines.__main__ import main
-from pipelines.machine_latency import FILE, NETWORKS, calibrate, kept, left_out, timed
+from pipelines.machine_latency import DTYPES, FILE, NETWORKS, calibrate, kept, left_out, timed
 from pipelines.runs import Home
 from zoo.costs import sums_of
 
@@ -30,8 +30,10 @@ def calibrated(tmp_path_factory) -> Path:
     found = calibrate(
         home, passes=1, kernels=few, networks=FEW, progress=lambda done, total, what: told.append(what)
     )
-    assert list(dict.fromkeys(told)) == ["kernels", "networks", "learning"]
-    assert len(found["left_out"]) == len(FEW) == found["networks"]
+    assert list(dict.fromkeys(told)) == [
+        "float32 kernels", "float32 networks", "learning float32", "int8 kernels", "int8 networks", "learning int8",
+    ]  # fmt: skip
+    assert len(found["left_out"]) == 2 * len(FEW) == 2 * found["networks"]
     home.close()
     return home.folder
 
@@ -51,14 +53,14 @@ def test_more_work_is_predicted_to_take_longer_and_the_band_holds_the_prediction
     )
     assert small.low < small.ms < small.high
     assert small.ms < large.ms
-    assert large.high / large.ms == pytest.approx(known.spread)
+    assert large.high / large.ms == pytest.approx(known.learnt["float32"].spread)
 
 
 def test_operations_add_up_to_the_network_and_folded_ones_take_nothing(calibrated):
     known = kept(calibrated)
     sketch = zoo.sketch("mobilenet_v2", width=0.5, resolution=96, form="deploy")
     found = known.by_operation(sketch)
-    assert sum(found.values()) + known.model.call_ms == pytest.approx(known.predict(sketch).ms)
+    assert sum(found.values()) + known.learnt["float32"].model.call_ms == pytest.approx(known.predict(sketch).ms)
     assert {sketch[name].kind for name in found} == {"conv", "depthwise", "add", "global_pool", "dense"}
 
 
@@ -66,7 +68,7 @@ def test_a_family_is_judged_by_what_others_say(calibrated):
     known = kept(calibrated)
     kernel = sample_kernels()[0]
     whole = [([kernel], 1.0)] * len(FEW)
-    rows = left_out(known.model, whole, FEW)
+    rows = left_out(known.learnt["float32"].model, whole, FEW)
     assert [row["name"] for row in rows] == [one.name for one in FEW]
     assert all(row["error"] == pytest.approx(row["predicted_ms"] - 1) for row in rows)
 
@@ -75,7 +77,7 @@ def test_a_family_is_judged_by_what_others_say(calibrated):
     lambda found: found["about"]["machine"].update(cpu="another"),
     lambda found: found["about"]["machine"].update(ai_edge_litert="0.0"),
     lambda found: found.update(format=0),
-    lambda found: found.pop("model"),
+    lambda found: found["learnt"].pop("int8"),
 ])  # fmt: skip
 def test_what_was_learnt_of_something_else_is_not_used(calibrated, change, tmp_path):
     found = json.loads((calibrated / FILE).read_text())
@@ -92,8 +94,9 @@ def test_nothing_is_known_of_a_machine_that_was_not_calibrated_or_whose_file_is_
 
 def test_a_design_is_timed_without_being_built(tmp_path):
     found = timed(Home.open(tmp_path), zoo.sketch("mobilenet_v1", width=0.25, resolution=64, classes=10, form="deploy"))
-    low, high = found["interval"]
-    assert 0 < low <= found["ms"] <= high
+    for dtype in DTYPES:
+        low, high = found[dtype]["interval"]
+        assert 0 < low <= found[dtype]["ms"] <= high
 
 
 def test_cost_says_what_is_predicted_and_what_was_measured(calibrated, monkeypatch, capsys):
@@ -101,11 +104,12 @@ def test_cost_says_what_is_predicted_and_what_was_measured(calibrated, monkeypat
     words = ["cost", "mobilenet_v1", "--width", "0.25", "--resolution", "64", "--classes", "10"]
     assert main([*words, "--measure"]) == 0
     text = capsys.readouterr().out
-    assert "latency, predicted" in text
-    assert "latency, measured" in text
+    for dtype in DTYPES:
+        assert f"{dtype}, predicted" in text
+        assert f"{dtype}, measured" in text
     assert main([*words, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["predicted_latency"]["low"] < document["predicted_latency"]["high"]
+    assert document["predicted_latency"]["int8"]["low"] < document["predicted_latency"]["int8"]["high"]
     assert "measured_latency" not in document
 
 
