@@ -90,7 +90,7 @@ def latency_view(choice: Choice) -> None:
         if not st.session_state.get(CALIBRATING) and st.button(
             "Calibrate this machine" if known is None else "Calibrate anew",
             icon=":material/speed:", key="design.calibrate",
-            help="Times 1,160 kernels and 41 networks, float32 and int8: some minutes in which nothing else runs",
+            help="Times single operators and whole networks, float32 and int8: some minutes in which nothing else runs",
         ):  # fmt: skip
             st.session_state[CALIBRATING] = str(known.about["calibrated"]) if known else "first"
             st.rerun()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -44,6 +45,9 @@ def test_networks_of_the_calibration_are_of_many_families_and_sizes():
     assert len({one.name for one in NETWORKS}) >= 10
     assert min(macs) >= 1e6
     assert max(macs) <= 3e8
+    for name in {one.name for one in NETWORKS}:  # or their order would be the timing's, not the network's
+        own = sorted(count for count, one in zip(macs, NETWORKS, strict=True) if one.name == name)
+        assert all(more > 1.05 * less for less, more in itertools.pairwise(own))
 
 
 def test_more_work_is_predicted_to_take_longer_and_the_band_holds_the_prediction(calibrated):
