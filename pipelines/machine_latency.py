@@ -145,13 +145,11 @@ def calibrate(
     rows: list[dict[str, Any]] = []
     for dtype in DTYPES:
         with alone_on_machine(home, timeout_s=600):
-            kernel_ms, network_ms = (
-                time_files(files, passes=passes, progress=partial(_told, progress, f"{dtype} {what}"))
-                for what, files in (
-                    ("kernels", [partial(kernel_file, one, dtype) for one in kernels]),
-                    ("networks", [partial(network_file, one, dtype) for one in sketches]),
-                )
-            )
+            # In one list: when the machine changes its pace, every pass has both at the same pace.
+            files = [partial(kernel_file, one, dtype) for one in kernels]
+            files += [partial(network_file, one, dtype) for one in sketches]
+            ms = time_files(files, passes=passes, progress=partial(_told, progress, f"timing {dtype}"))
+        kernel_ms, network_ms = ms[: len(kernels)], ms[len(kernels) :]
         progress(1, 1, f"learning {dtype}")
         bare = learn(list(zip(kernels, kernel_ms, strict=True)))
         whole = [([kernel for _, kernel in kernels_of(one)], ms) for one, ms in zip(sketches, network_ms, strict=True)]
