@@ -101,7 +101,7 @@ def _converted() -> str:
 def main() -> int:
     """Prints the table, which is kept in build/latency_prediction."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency_prediction", description=__doc__)
-    parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--passes", type=int, default=2)
     tell(run(parser.parse_args().passes), FOLDER)
     return 0
 

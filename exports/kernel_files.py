@@ -129,6 +129,13 @@ def _pointwise(operator: str, options: str = "") -> Callable[[TfliteGraph, Kerne
     return put
 
 
+def _swish(graph: TfliteGraph, kernel: Kernel) -> None:
+    """Two operators that some runtimes make one of."""
+    x = _map(graph, kernel)
+    gates = graph.put("LOGISTIC", [x], _out(kernel))
+    graph.put("MUL", [x, gates], _out(kernel), "MulOptions")
+
+
 def _pad(graph: TfliteGraph, kernel: Kernel) -> None:
     side = kernel.side - 2
     graph.padded(graph.input(side, side, kernel.inputs[0]), [[0, 0], [1, 1], [1, 1], [0, 0]])
@@ -160,6 +167,7 @@ KINDS: dict[str, Callable[[TfliteGraph, Kernel], None]] = {
     "relu": _pointwise("RELU"),
     "hard_swish": _pointwise("HARD_SWISH", "HardSwishOptions"),
     "sigmoid": _pointwise("LOGISTIC"),
+    "swish": _swish,
     "pad": _pad,
     "slice": _slice,
     "shuffle": _shuffle,

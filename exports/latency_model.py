@@ -1,19 +1,18 @@
 """How long a network will take on a machine whose kernels were timed: read from its sketch, before it is built.
 
-Each kind of operator has a regression over the logarithms of its sizes, a Gaussian process around a linear trend, so
-that it is smooth between what was timed and says how unsure it is. What a process of its own does to an operator (warm
-caches, nothing else to hold) is put right by one factor for each kind, learnt from whole networks.
+Each routine has a regression over the logarithms of an operator's sizes, a Gaussian process around a linear trend, so
+that it is smooth between what was timed. A kernel timed alone has its weights in the nearest cache, and nothing else
+there. What that leaves out is learnt from whole networks, as two numbers: a factor of all kernels, and the time a
+weight takes to come from farther away. Two numbers for the whole machine, so that families not seen profit too.
 """
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import log
-from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,12 +20,12 @@ from exports.kernel_files import Kernel
 
 SIDES = (1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 64, 112)
 COUNTS = {
-    "conv": 420, "depthwise": 160, "dense": 60, "add": 40, "gate": 40, "scale": 40, "concat": 60, "max_pool": 40,
-    "average_pool": 40, "mean": 40, "relu": 30, "hard_swish": 30, "sigmoid": 30, "pad": 40, "slice": 40, "shuffle": 40,
-    "gather": 40,
+    "conv": 720, "depthwise": 260, "dense": 60, "add": 40, "gate": 40, "scale": 40, "concat": 60, "max_pool": 40,
+    "average_pool": 40, "mean": 40, "relu": 30, "hard_swish": 30, "sigmoid": 30, "swish": 40, "pad": 40, "slice": 40,
+    "shuffle": 40, "gather": 40,
 }  # fmt: skip
+STEPS = (1, 8, 8, 16, 32)  # of channels
 MOST_MACS, MOST_CELLS, MOST_WEIGHTS = 1.2e8, 4e6, 3e6
-SAMPLE_S, SAMPLES = 0.001, 5
 MOST_STEPS = 25  # of the search for a regression's lengths; more changes the third figure of an error
 
 Timed = list[tuple[Kernel, float]]
@@ -57,7 +56,7 @@ def _drawn(kind: str, draw: np.random.Generator) -> Kernel:
         else:
             outputs = channels
         if kind == "depthwise":
-            window, stride = int(draw.choice([1, 3, 3, 3, 5, 5, 7])), 1 if draw.random() < 0.7 else 2
+            window, stride = int(draw.choice([1, 3, 3, 3, 5, 5, 7, 7])), 1 if draw.random() < 0.7 else 2
         elif kind in ("max_pool", "average_pool"):
             window, stride = int(draw.choice([2, 3])), int(draw.choice([1, 2]))
         elif kind == "add":
@@ -80,63 +79,26 @@ def _drawn(kind: str, draw: np.random.Generator) -> Kernel:
 
 
 def _channels(draw: np.random.Generator) -> int:
-    """4 to 1,280, evenly over the logarithm; most are multiples of 8, as most networks have them."""
-    found = round(float(np.exp(draw.uniform(log(4), log(1280)))))
-    return max(8, found // 8 * 8) if draw.random() < 0.75 else found
-
-
-def time_files(
-    files: Sequence[Callable[[], bytes]], *, passes: int = 3, progress: Callable[[int, int], None] | None = None
-) -> list[float]:
-    """Milliseconds of a call of each .tflite, one thread, XNNPACK.
-
-    The least of several passes over all, so that a disturbance hits one pass of a file and not all of them.
-    `progress(done, total)` is called after each file.
-    """
-    best = [float("inf")] * len(files)
-    for turn in range(passes):
-        for at, write in enumerate(files):
-            best[at] = min(best[at], _time(write()))
-            if progress is not None:
-                progress(turn * len(files) + at + 1, passes * len(files))
-    return best
-
-
-def _time(content: bytes) -> float:
-    from ai_edge_litert.interpreter import Interpreter
-
-    net = Interpreter(model_content=content, num_threads=1)
-    net.allocate_tensors()
-    for one in net.get_input_details():
-        net.set_tensor(one["index"], np.full(one["shape"], 8 if one["dtype"] == np.int8 else 0.5, one["dtype"]))
-    call = net.invoke
-    call()
-    before = time.perf_counter()
-    call()
-    repeats = max(1, int(SAMPLE_S / max(time.perf_counter() - before, 1e-7)))
-    found = []
-    for _ in range(SAMPLES):
-        before = time.perf_counter()
-        for _ in range(repeats):
-            call()
-        found.append((time.perf_counter() - before) / repeats)
-    return 1e3 * median(found)
+    """2 to 1,280, evenly over the logarithm; most are multiples of 8, 16 or 32, as most networks have them."""
+    found, step = round(float(np.exp(draw.uniform(log(2), log(1280))))), int(draw.choice(STEPS))
+    return max(step, found // step * step)
 
 
 def features(kernel: Kernel) -> list[float]:
     """What a kernel's time may depend on, on scales where equal steps mean equal factors."""
     each, outputs = sum(kernel.inputs) / kernel.groups, kernel.outputs / kernel.groups
-    padded = -(-outputs // 16) * 16 / outputs
+    # Kernels compute outputs in tiles of 16 or 32, whole ones.
+    padded = [log(-(-outputs // tile) * tile / outputs) for tile in (16, 32)]
     return [
         log(kernel.macs + 1), log(kernel.read), log(kernel.written), log(kernel.weights + 1), log(each), log(outputs),
-        log(kernel.side), 2 * log(kernel.window), float(kernel.stride), log(kernel.groups), log(padded),
-        float(each % 4 != 0), float(len(kernel.inputs)),
+        log(min(kernel.inputs)), log(kernel.side), 2 * log(kernel.window), float(kernel.stride), log(kernel.groups),
+        *padded, float(each % 4 != 0), float(len(kernel.inputs)),
     ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Process:
-    """One kind's regression of log milliseconds: a linear trend and a Gaussian process (Matern 3/2) around it."""
+    """One routine's regression of log milliseconds: a linear trend and a Gaussian process (Matern 3/2) around it."""
 
     mean: np.ndarray
     scale: np.ndarray
@@ -188,67 +150,85 @@ def _few_steps(cost: Callable[..., Any], start: np.ndarray, bounds: np.ndarray) 
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """Predicts milliseconds. `call_ms` is what a call costs without any work; `factors` belong to whole networks."""
+    """Predicts milliseconds. `call_ms` is what a call costs without any work; `slower` and `weight_ms` are what whole
+    networks add to their kernels.
+    """
 
     processes: dict[str, _Process]
     call_ms: float
-    factors: dict[str, float]
+    slower: float = 1.0
+    weight_ms: float = 0.0
+
+    def alone(self, kernels: Sequence[Kernel]) -> np.ndarray:
+        """Milliseconds of each kernel when nothing else is computed."""
+        found = np.zeros(len(kernels))
+        for routine in {routine_of(one) for one in kernels}:
+            places = [at for at, one in enumerate(kernels) if routine_of(one) == routine]
+            rows = np.array([features(kernels[at]) for at in places])
+            found[places] = np.exp(self.processes[routine](rows))
+        return found
 
     def parts(self, kernels: Sequence[Kernel]) -> np.ndarray:
         """Milliseconds of each kernel inside a network."""
-        found = np.zeros(len(kernels))
-        for kind in {one.kind for one in kernels}:
-            places = [at for at, one in enumerate(kernels) if one.kind == kind]
-            rows = np.array([features(kernels[at]) for at in places])
-            found[places] = np.exp(self.processes[kind](rows)) * self.factors.get(kind, 1.0)
-        return found
+        return self.slower * self.alone(kernels) + self.weight_ms * np.array([one.weights for one in kernels], float)
 
     def predict(self, kernels: Sequence[Kernel]) -> float:
         """Milliseconds of a network of these kernels."""
         return float(self.parts(kernels).sum()) + self.call_ms
 
 
+def routine_of(kernel: Kernel) -> str:
+    """What computes a kernel: its kind, but that runtimes compute convolutions in three ways."""
+    if kernel.kind != "conv":
+        return kernel.kind
+    return "grouped" if kernel.groups > 1 else "pointwise" if kernel.window == 1 else "conv"
+
+
 def learn(timed: Timed) -> LatencyModel:
-    """The model of timed kernels, without factors."""
+    """The model of timed kernels, before any network was seen."""
     call_ms = 0.9 * min(ms for _, ms in timed)
     processes = {}
-    for kind in dict.fromkeys(kernel.kind for kernel, _ in timed):
-        own = [(kernel, ms) for kernel, ms in timed if kernel.kind == kind]
+    for routine in dict.fromkeys(routine_of(kernel) for kernel, _ in timed):
+        own = [(kernel, ms) for kernel, ms in timed if routine_of(kernel) == routine]
         rows = np.array([features(kernel) for kernel, _ in own])
         values = np.log(np.maximum(np.array([ms for _, ms in own]) - call_ms, 5e-5))
-        processes[kind] = _fitted(rows, values)
-    return LatencyModel(processes, call_ms, {})
+        processes[routine] = _fitted(rows, values)
+    return LatencyModel(processes, call_ms)
 
 
-def with_factors(model: LatencyModel, whole: Sequence[tuple[Sequence[Kernel], float]]) -> LatencyModel:
-    """The model with a factor for each kind that matters in networks whose milliseconds were measured.
+class Whole(NamedTuple):
+    """A network that was timed: what its kernels take alone, its weights, and what it takes."""
 
-    Least squares of the relative errors, factors from 0.2 to 5, held near 1 where the networks do not say otherwise.
-    """
+    alone_ms: float
+    weights: int
+    ms: float
+
+
+def whole_network(model: LatencyModel, kernels: Sequence[Kernel], ms: float) -> Whole:
+    """A timed network of these kernels."""
+    return Whole(float(model.alone(kernels).sum()), sum(one.weights for one in kernels), ms)
+
+
+def with_networks(model: LatencyModel, networks: Sequence[Whole]) -> LatencyModel:
+    """The model with what networks add to their kernels: least squares of the relative errors, nothing below 0."""
     from scipy.optimize import lsq_linear
 
-    bare = replace(model, factors={})
-    kinds = sorted({kernel.kind for kernels, _ in whole for kernel in kernels})
-    rows = np.zeros((len(whole), len(kinds)))
-    for at, (kernels, _) in enumerate(whole):
-        for kernel, ms in zip(kernels, bare.parts(kernels), strict=True):
-            rows[at, kinds.index(kernel.kind)] += ms
-    measured = np.array([ms for _, ms in whole])
-    pull = 0.1 * np.eye(len(kinds))
-    a = np.vstack([rows / measured[:, None], pull])
-    b = np.concatenate([1.0 - model.call_ms / measured, pull.sum(1)])
-    found = lsq_linear(a, b, bounds=(0.2, 5.0)).x
-    return replace(model, factors=dict(zip(kinds, found.tolist(), strict=True)))
+    alone, weights, ms = np.array(networks, float).T
+    rows = np.column_stack([alone / ms, weights / ms])
+    size = np.maximum(rows.max(0), 1e-30)
+    found = lsq_linear(rows / size, 1.0 - model.call_ms / ms, bounds=(0.0, np.inf)).x / size
+    return replace(model, slower=float(found[0]), weight_ms=float(found[1]))
 
 
 def as_plain(model: LatencyModel) -> dict[str, Any]:
     """JSON-ready values."""
     return {
         "call_ms": model.call_ms,
-        "factors": model.factors,
+        "slower": model.slower,
+        "weight_ms": model.weight_ms,
         "processes": {
-            kind: {name: np.asarray(value).tolist() for name, value in vars(one).items()}
-            for kind, one in model.processes.items()
+            routine: {name: np.asarray(value).tolist() for name, value in vars(one).items()}
+            for routine, one in model.processes.items()
         },
     }
 
@@ -256,7 +236,7 @@ def as_plain(model: LatencyModel) -> dict[str, Any]:
 def from_plain(plain: dict[str, Any]) -> LatencyModel:
     """The model that `as_plain` wrote. Raises: KeyError or TypeError for anything else."""
     processes = {
-        kind: _Process(**{name: np.asarray(value) for name, value in one.items()})
-        for kind, one in plain["processes"].items()
+        routine: _Process(**{name: np.asarray(value) for name, value in one.items()})
+        for routine, one in plain["processes"].items()
     }
-    return LatencyModel(processes, float(plain["call_ms"]), dict(plain["factors"]))
+    return LatencyModel(processes, *(float(plain[name]) for name in ("call_ms", "slower", "weight_ms")))

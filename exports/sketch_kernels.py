@@ -14,6 +14,7 @@ from zoo.lint.traffic import Traffic
 from zoo.sketches import Op, Sketch
 
 NOTHING = ("input", "flatten", "reshape", "dropout")
+PADDED = ("conv", "depthwise")  # XNNPACK pads inside these
 SUMS = ("add", "subtract", "average", "maximum")
 
 
@@ -25,6 +26,8 @@ def kernels_of(sketch: Sketch) -> list[tuple[str, Kernel]]:
         if op.kind in NOTHING:
             continue
         if op.kind in ("relu", "leaky_relu") and sketch[traffic.inputs[op.name][0]].kind in ("norm", *SUMS):
+            continue
+        if op.kind == "pad" and all(sketch[name].kind in PADDED for name in traffic.readers[op.name]):
             continue
         shapes = [sketch[name].shape for name in op.inputs]
         found += [(op.name, kernel) for kernel in _of(op, shapes)]
@@ -90,7 +93,7 @@ def _gather(op: Op, shapes: list[tuple[int, ...]]) -> list[Kernel]:
 
 def _activation(op: Op, shapes: list[tuple[int, ...]]) -> list[Kernel]:
     if op.config.get("activation") == "swish":
-        return [_same("sigmoid", op), *_sums(op, shapes * 2)]
+        return [_same("swish", op)]
     return [_same("sigmoid" if op.config.get("activation") == "sigmoid" else "relu", op)]
 
 

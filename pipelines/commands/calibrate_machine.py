@@ -13,13 +13,13 @@ from pipelines.runs import Home
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--passes", type=int, default=3, help="passes over all kernels and networks, 1 to 20; the least time counts"
+        "--passes", type=int, default=2, help="passes over all kernels and networks, 1 to 20; the least time counts"
     )
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     if not 1 <= asked.passes <= 20:
-        raise ValueError(f"--passes {asked.passes}: 1 to 20; 3 is usual")
+        raise ValueError(f"--passes {asked.passes}: 1 to 20; 2 is usual")
     return calibrate(Home.open(), passes=asked.passes, progress=_say)
 
 

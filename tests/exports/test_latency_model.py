@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
 
-from exports.kernel_files import KINDS, Kernel, kernel_file
+from exports.kernel_files import KINDS, Kernel
 from exports.latency_model import (
     MOST_CELLS,
     MOST_MACS,
@@ -17,9 +16,10 @@ from exports.latency_model import (
     as_plain,
     from_plain,
     learn,
+    routine_of,
     sample_kernels,
-    time_files,
-    with_factors,
+    whole_network,
+    with_networks,
 )
 
 CALL_MS = 0.002
@@ -62,31 +62,38 @@ def test_a_network_takes_as_long_as_its_kernels_and_one_call(model):
     assert model.predict([]) == model.call_ms
 
 
-def test_what_networks_do_to_a_kind_is_found(model):
+def test_what_networks_add_to_their_kernels_is_found(model):
     draw = np.random.default_rng(0)
     kernels = unseen("conv") + unseen("add")
-    whole = []
+    networks = []
     for _ in range(30):
         chosen = [kernels[at] for at in draw.choice(len(kernels), 12)]
-        own = model.parts(chosen)
-        times = sum(ms * (1.5 if one.kind == "conv" else 0.6) for one, ms in zip(chosen, own, strict=True))
-        whole.append((chosen, times + model.call_ms))
-    found = with_factors(model, whole).factors
-    assert found["conv"] == pytest.approx(1.5, rel=0.05)
-    assert found["add"] == pytest.approx(0.6, rel=0.2)
+        alone = whole_network(model, chosen, 0.0)
+        networks.append(alone._replace(ms=1.3 * alone.alone_ms + 2e-7 * alone.weights + model.call_ms))
+    found = with_networks(model, networks)
+    assert found.slower == pytest.approx(1.3)
+    assert found.weight_ms == pytest.approx(2e-7)
+    assert found.predict(chosen) == pytest.approx(networks[-1].ms)
+
+
+def test_weights_that_cost_nothing_are_not_paid_back(model):
+    kernels = [unseen("conv")[at : at + 12] for at in (0, 12, 24)]
+    networks = [whole_network(model, some, 0.0) for some in kernels]
+    found = with_networks(model, [one._replace(ms=one.alone_ms - 1e-9 * one.weights) for one in networks])
+    assert found.weight_ms == pytest.approx(0.0, abs=1e-11)
+
+
+def test_convolutions_are_learnt_by_the_way_they_are_computed():
+    assert [
+        routine_of(Kernel("conv", 8, (16,), 16, window=window, groups=groups))
+        for window, groups in ((1, 1), (3, 1), (1, 4), (3, 4))
+    ] == ["pointwise", "conv", "grouped", "grouped"]
+    assert routine_of(Kernel("depthwise", 8, (16,), 16, window=3)) == "depthwise"
 
 
 def test_a_model_comes_back_from_its_text(model):
     kernels = unseen("conv")[:20] + unseen("add")[:20]
-    model = with_factors(model, [(kernels, 2.0)])
+    model = with_networks(model, [whole_network(model, kernels, 2.0)])
     again = from_plain(json.loads(json.dumps(as_plain(model))))
     np.testing.assert_allclose(again.parts(kernels), model.parts(kernels), rtol=1e-12)
     assert again.call_ms == model.call_ms
-
-
-def test_more_work_takes_longer_in_the_real_runtime():
-    told: list[tuple[int, int]] = []
-    files = [partial(kernel_file, Kernel("conv", side, (64,), 64, window=3)) for side in (4, 32)]
-    small, large = time_files(files, passes=2, progress=lambda done, total: told.append((done, total)))
-    assert 0 < small < large
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
