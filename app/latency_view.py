@@ -13,7 +13,7 @@ from app import background, words
 from app.costs import Choice, sketched
 from app.handover import command_words
 from app.workspace import registry
-from pipelines.machine_latency import DTYPES, FILE, MachineLatency, Prediction, kept
+from pipelines.machine_latency import DTYPES, FILE, MachineLatency, Prediction, advice, kept
 from zoo.designs import Design
 
 TIMED, CALIBRATING, LOG = "design.timed", "design.calibrating", "calibrate_machine.log"
@@ -77,7 +77,7 @@ def latency_view(choice: Choice) -> None:
         halves = " and ".join(f"{100 * one.median_error:.0f} % ({dtype})" for dtype, one in known.learnt.items())
         st.caption(
             "One thread, XNNPACK. Nine in ten networks of families left out of the calibration lay within the band; "
-            f"half were off by less than {halves}."
+            f"half were off by less than {halves}. {advice(one.median_error for one in known.learnt.values())}"
         )
     asked = [str(word) for word in (*command_words(choice), "--measure")]
     with st.container(horizontal=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -44,6 +44,7 @@ FILE, FORMAT = "machine_latency.json", 2
 DTYPES = ("float32", "int8")
 TURNS = 3  # of every network in a pass: they are few, and all else is judged by them
 ROUNDS = 9  # of the timing of a single network
+DISTURBED = 0.1  # a median error beyond it: on idle machines it is a third of that
 COVERED = 0.9  # of the networks of families left out lie within the band
 STALE = ("cpu", "ai_edge_litert")  # a prediction learnt with another of these is not given
 
@@ -97,6 +98,17 @@ NETWORKS: tuple[Network, ...] = tuple(
             classes=10),
     )
 )  # fmt: skip
+
+def advice(errors: Iterable[float]) -> str:
+    """What to do about median errors that say the machine was not idle; nothing where they do not."""
+    worst = max(errors)
+    if worst <= DISTURBED:
+        return ""
+    return (
+        f"A median error of {100 * worst:.0f} % says that something else ran meanwhile; "
+        "calibrate anew when nothing does."
+    )
+
 
 Progress = Callable[[int, int, str], None]
 

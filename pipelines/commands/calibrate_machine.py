@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from pipelines.commands.command import Command, table
-from pipelines.machine_latency import calibrate
+from pipelines.machine_latency import advice, calibrate
 from pipelines.runs import Home
 
 
@@ -48,8 +48,9 @@ def show(document: dict[str, Any]) -> str:
     return (
         f"{document['kernels']:,} kernels and {document['networks']} networks timed in {document['seconds']:.0f} s on "
         f"{document['machine']['cpu']}\none thread, XNNPACK; each network predicted from the families other than its "
-        f"own:\n{table(rows, {key: key for key in rows[0]})}\n{errors}"
-    )
+        f"own:\n{table(rows, {key: key for key in rows[0]})}\n{errors}\n"
+        f"{advice(one['median'] for one in document['errors'].values())}"
+    ).rstrip()
 
 
 COMMAND = Command("calibrate-machine", "time this machine once, so that latency is foretold", arguments, run, show)

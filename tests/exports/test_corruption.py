@@ -166,9 +166,9 @@ def test_a_damaged_file_is_refused_when_it_answers_wrongly(number, files: dict[s
     format_id, kind = FORMATS[number % len(FORMATS)], KINDS[number // len(FORMATS) % len(KINDS)]
     artifact = files[format_id]
     member = files["tflite_int8"] if format_id == "bundle" else artifact
-    data = damaged(member.path.read_bytes(), kind, member.path.suffix == ".onnx", rng)
-    if data == member.path.read_bytes():
-        pytest.skip("the damage changed nothing")
+    whole = data = member.path.read_bytes()
+    while data == whole:  # a drawn value may be the one that stood there
+        data = damaged(whole, kind, member.path.suffix == ".onnx", rng)
     fitting = rehashed(member.contract, data)
     place = tmp_path / member.path.name
     place.write_bytes(data)

@@ -1,26 +1,24 @@
-"""What format edgetpu does for every network of the zoo: its verdict is never worse, and its answers stay."""
+"""What format edgetpu does for every network of the zoo: its verdict is never worse."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from exports import Artifact, explain_edgetpu, predict
+from exports import Artifact, explain_edgetpu
 from tests.exports.test_zoo_files import written
 from tests.zoo.designs import EVERY_VARIANT
 
-AGREE = 0.98
 BETTER = ("refused", "nothing mapped", "partial", "uncertain", "all mapped")
 # Network -> what keeps it from the chip in a plain int8 file, and no more in one of format edgetpu.
 REPAIRED = {"mobilenet_v3": "HARD_SWISH", "shufflenet_v2": "TRANSPOSE", "shufflenet_v1": "CONV_2D"}
 
 
-def both(name: str, folder: Path, **options) -> tuple[dict[str, Artifact], np.ndarray]:
-    """The int8 file and the Edge TPU's of one network, and the images they were calibrated with."""
-    files, pixels = written(name, ["tflite_int8", "edgetpu"], folder, 64, **options)
-    return {one.format: one for one in files}, pixels
+def both(name: str, folder: Path, **options) -> dict[str, Artifact]:
+    """The int8 file and the Edge TPU's of one network."""
+    files, _ = written(name, ["tflite_int8", "edgetpu"], folder, 8, **options)
+    return {one.format: one for one in files}
 
 
 def off_the_chip(found) -> set[str]:
@@ -29,7 +27,7 @@ def off_the_chip(found) -> set[str]:
 
 @pytest.mark.parametrize("name", REPAIRED)
 def test_what_kept_a_network_from_the_chip_is_gone(name, tmp_path):
-    files, _ = both(name, tmp_path)
+    files = both(name, tmp_path)
     before, after = (explain_edgetpu(files[one].path) for one in ("tflite_int8", "edgetpu"))
     assert REPAIRED[name] in off_the_chip(before)
     assert before["verdict"] != "all mapped"
@@ -39,9 +37,8 @@ def test_what_kept_a_network_from_the_chip_is_gone(name, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), EVERY_VARIANT)
 def test_every_network_has_a_verdict_that_the_format_never_worsens(name, options, tmp_path):
-    files, pixels = both(name, tmp_path, **options)
+    """Untrained answers are chance; whether trained ones stay is in `benchmarks/edgetpu_zoo.py`."""
+    files = both(name, tmp_path, **options)
     before, after = (explain_edgetpu(files[one].path) for one in ("tflite_int8", "edgetpu"))
     assert BETTER.index(after["verdict"]) >= BETTER.index(before["verdict"])
     assert all(one["reason"] for one in after["ops"] if one["placement"] != "edgetpu")
-    answers = [predict(files[one].path, files[one].contract, pixels).argmax(1) for one in ("tflite_int8", "edgetpu")]
-    assert (answers[0] == answers[1]).mean() >= AGREE

@@ -11,7 +11,7 @@ import pytest
 import zoo
 from exports.latency_model import Whole, sample_kernels
 from pipelines.__main__ import main
-from pipelines.machine_latency import DTYPES, FILE, NETWORKS, calibrate, kept, left_out, timed
+from pipelines.machine_latency import DTYPES, FILE, NETWORKS, advice, calibrate, kept, left_out, timed
 from pipelines.runs import Home
 from zoo.costs import sums_of
 
@@ -118,6 +118,11 @@ def test_cost_says_what_is_predicted_and_what_was_measured(calibrated, monkeypat
     document = json.loads(capsys.readouterr().out)
     assert document["predicted_latency"]["int8"]["low"] < document["predicted_latency"]["int8"]["high"]
     assert "measured_latency" not in document
+
+
+def test_errors_of_a_busy_machine_are_said_to_be_that():
+    assert advice([0.03, 0.05]) == ""
+    assert advice([0.19, 0.03]).startswith("A median error of 19 % says that something else ran meanwhile")
 
 
 def test_a_number_of_passes_that_cannot_be_is_refused(tmp_path, monkeypatch, capsys):
