@@ -45,7 +45,7 @@ def summary() -> dict[str, Any]:
                     "same answer": f"{100 * found['agreement']:.2f} %",
                 }
             )
-    return {"what": "int8 files of one network, plain and in the form for the Edge TPU; 10,000 test images", "rows": rows}
+    return {"what": "int8 files, plain and in the form for the Edge TPU; 10,000 test images", "rows": rows}
 
 
 def cell(label: str) -> Cell:

@@ -15,23 +15,49 @@ from zoo.sketches import Op, Sketch
 
 NOTHING = ("input", "flatten", "reshape", "dropout")
 PADDED = ("conv", "depthwise")  # XNNPACK pads inside these
+BIASED = ("conv", "depthwise", "dense")
 SUMS = ("add", "subtract", "average", "maximum")
 
 
 def kernels_of(sketch: Sketch) -> list[tuple[str, Kernel]]:
     """The operators in order, each with the name of its operation in the sketch."""
     traffic = Traffic(sketch)
+    held = held_elsewhere(traffic)
     found = []
     for op in traffic.ops:
-        if op.kind in NOTHING:
-            continue
-        if op.kind in ("relu", "leaky_relu") and sketch[traffic.inputs[op.name][0]].kind in ("norm", *SUMS):
+        if op.kind in NOTHING or op.name in held:
             continue
         if op.kind == "pad" and all(sketch[name].kind in PADDED for name in traffic.readers[op.name]):
             continue
         shapes = [sketch[name].shape for name in op.inputs]
-        found += [(op.name, kernel) for kernel in _of(op, shapes)]
+        kernels = _of(op, shapes)
+        if op.kind == "hard_sigmoid" and begun_by_bias(traffic, op):
+            kernels = kernels[1:]
+        found += [(op.name, kernel) for kernel in kernels]
     return found
+
+
+def held_elsewhere(traffic: Traffic) -> dict[str, str]:
+    """Operations that have no operator of their own, each with the one that holds it: a ReLU behind a sum that nothing
+    else reads, and one that another ReLU computes already.
+    """
+    held: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for op in traffic.ops:
+        if op.kind == "relu":
+            source = traffic.inputs[op.name][0]
+            if traffic.sketch[source].kind in ("norm", *SUMS) and len(traffic.readers[source]) == 1:
+                held[op.name] = source
+            elif source in first:
+                held[op.name] = first[source]
+            first.setdefault(source, op.name)
+    return held
+
+
+def begun_by_bias(traffic: Traffic, op: Op) -> bool:
+    """Whether what a hard sigmoid adds is part of the bias before it."""
+    (source,) = traffic.inputs[op.name]
+    return traffic.sketch[source].kind in BIASED and len(traffic.readers[source]) == 1
 
 
 def _of(op: Op, shapes: list[tuple[int, ...]]) -> list[Kernel]:

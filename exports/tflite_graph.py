@@ -165,7 +165,7 @@ class TfliteGraph:
     def dense(self, x: int, units: int) -> int:
         """A dense layer with a bias, on the numbers of `x` in their order."""
         numbers = prod(self.shape(x))
-        row = self.reshaped(x, (1, numbers))
+        row = x if self.shape(x)[-1] == numbers else self.reshaped(x, (1, numbers))
         return self.put(
             "FULLY_CONNECTED", [row, *self.kernel(x, (units, numbers), 0, numbers)], (1, units), "FullyConnectedOptions"
         )

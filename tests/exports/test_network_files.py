@@ -12,6 +12,7 @@ from exports import save_model, write
 from exports.network_files import network_file
 from exports.sketch_kernels import PADDED, kernels_of
 from exports.tflite_file import read_facts
+from tests.exports.test_zoo_files import lively
 from tests.zoo.designs import NAMES, small
 from zoo.lint.traffic import Traffic
 
@@ -21,6 +22,11 @@ OPERATORS = {
     "max_pool": "MAX_POOL_2D", "average_pool": "AVERAGE_POOL_2D", "mean": "MEAN", "hard_swish": "HARD_SWISH",
     "pad": "PAD", "slice": "STRIDED_SLICE", "gather": "GATHER", "shuffle": "TRANSPOSE",
 }  # fmt: skip
+
+
+# Ours less the converter's, where they differ. ResNet: the pad before the stem becomes the convolution's own, as
+# XNNPACK makes it in any case; NASNet: a ReLU that all readers of the stem share; ESPNetV2: one product.
+MORE = {"resnet": {"PAD": 1}, "nasnet": {"RELU": 1}, "espnet_v2": {"MUL": -1}}
 
 
 def operators(content: bytes) -> Counter[str]:
@@ -57,12 +63,13 @@ def test_a_file_runs_and_has_the_operators_that_its_time_is_foretold_from(name, 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_has_the_operators_that_the_converter_writes(name, tmp_path):
-    from zoo.keras import keras
-
-    keras.utils.set_random_seed(0)
-    save_model(zoo.build(name, **small(name), form="deploy"), tmp_path / "model.keras")
+    # A norm that adds 0, as an untrained one does, would lose its addition.
+    save_model(lively(name, {**small(name), "form": "deploy"}), tmp_path / "model.keras")
     file = write(tmp_path / "model.keras", "tflite_float32", tmp_path, name="net", labels=["a", "b", "c"])
-    assert operators(network_file(zoo.sketch(name, **small(name), form="deploy"))) == operators(file.path.read_bytes())
+    theirs = operators(file.path.read_bytes())
+    ours = operators(network_file(zoo.sketch(name, **small(name), form="deploy")))
+    more = {kind: ours[kind] - theirs[kind] for kind in {*ours, *theirs} if ours[kind] != theirs[kind]}
+    assert more == MORE.get(name, {})
 
 
 def test_what_has_no_operator_is_refused_by_name():
