@@ -5,7 +5,7 @@ import json
 import pytest
 
 from exports import Artifact, measure
-from exports.latency import verdict
+from exports.latency import _repeats, verdict
 
 
 def test_files_are_measured_side_by_side_with_intervals(artifacts: dict[str, Artifact]):
@@ -31,6 +31,18 @@ def test_a_file_against_itself_is_close_to_one(artifacts: dict[str, Artifact]):
     artifact = artifacts["tflite_float32"]
     report = measure([(artifact.path, artifact.contract)] * 2, rounds=8)
     assert report.rows[1].ratio == pytest.approx(1.0, abs=0.25)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "counts"),
+    [
+        ([0.0009, 0.0011], [2, 2]),  # by themselves 2 and 1
+        ([0.0001, 0.0009, 0.002, 0.2], [10, 10, 5, 1]),
+        ([0.02, 0.03], [1, 1]),
+    ],
+)
+def test_files_of_like_speed_are_called_equally_often(seconds: list[float], counts: list[int]):
+    assert _repeats(seconds) == counts
 
 
 @pytest.mark.parametrize(
