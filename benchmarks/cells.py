@@ -90,16 +90,6 @@ def command(
     return 0
 
 
-def named(parser: argparse.ArgumentParser, rows: Sequence[str]) -> argparse.Namespace:
-    """The command line of a table without seeds: `names` are the rows that are asked for, `show` computes nothing."""
-    parser.add_argument("names", nargs="*", help="only these networks")
-    parser.add_argument("--show", action="store_true", help="compute nothing, print what is there")
-    asked = parser.parse_args()
-    if unknown := sorted(set(asked.names) - set(rows)):
-        parser.error(f"no network is called {', '.join(unknown)}; networks: {', '.join(rows)}")
-    return asked
-
-
 def tell(found: Mapping[str, Any], folder: Path) -> None:
     """Prints a table, `what` above its `rows`, and keeps it as table.json in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cells import Cell, named, tell
+from benchmarks.cells import Cell, tell
 from benchmarks.fashion import IMAGES, few_images
 from pipelines.judge import File, points_against_float
 
@@ -139,7 +139,7 @@ def _float(label: str, folder: Path) -> dict[str, Any]:
         if reached >= ENOUGH:
             break
     save_model(model, folder / "model.keras")
-    right = _right(written(folder / "model.keras", "tflite_float32", data), data)
+    right = _right(_written(folder / "model.keras", "tflite_float32", data), data)
     np.save(folder / "right.npy", right)
     return {"top1": float(right.mean()), "validation": reached, "epochs": epochs, "macs": macs}
 
@@ -153,8 +153,8 @@ def _rounded(label: str) -> dict[str, Any]:
     from exports import Calibration, localise
 
     data, source = data_of(label), float_cell(label).work
-    plain = written(source / "model.keras", "tflite_float32", data)
-    rounded = written(source / "model.keras", "tflite_int8", data)
+    plain = _written(source / "model.keras", "tflite_float32", data)
+    rounded = _written(source / "model.keras", "tflite_int8", data)
     images = np.asarray(data.splits["validation"].images[:NOISE_IMAGES])
     found = localise(*plain, *rounded, images, calibration=Calibration(CALIBRATION, 1 / len(data.classes)))
     return {**_beside(label, _right(rounded, data)), "faults": found["faults"]}
@@ -180,7 +180,7 @@ def _int8_aware(label: str, folder: Path) -> dict[str, Any]:
     save_model(outcome.model, folder / "model.h5")
     test = data.splits["test"]
     known = predictor(outcome.model)(test.images).argmax(axis=1)
-    scored = evaluate(*written(folder / "model.h5", "tflite_int8", data), test.images, test.labels)
+    scored = evaluate(*_written(folder / "model.h5", "tflite_int8", data), test.images, test.labels)
     found = _beside(label, scored.predictions == test.labels)
     return {**found, "agreement": float(np.mean(known == scored.predictions))}
 
@@ -190,8 +190,7 @@ def data_of(label: str) -> Any:
     return few_images(NETWORKS[label].get("resolution", RESOLUTION))
 
 
-def written(model: Path, form: str, data: Any) -> File:
-    """The file of a trained network in one format, and its contract; beside the model."""
+def _written(model: Path, form: str, data: Any) -> File:
     from exports import write
     from pipelines.steps.export import calibration_images
 
@@ -220,8 +219,12 @@ def _beside(label: str, right: np.ndarray) -> dict[str, Any]:
 def main() -> int:
     """Computes what is missing of the table and prints it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.int8_zoo", description=__doc__)
+    parser.add_argument("names", nargs="*", help="only these networks")
     parser.add_argument("--plain", action="store_true", help="without int8-aware training")
-    asked = named(parser, list(NETWORKS))
+    parser.add_argument("--show", action="store_true", help="compute nothing, print what is there")
+    asked = parser.parse_args()
+    if unknown := sorted(set(asked.names) - set(NETWORKS)):
+        parser.error(f"no network is called {', '.join(unknown)}; networks: {', '.join(NETWORKS)}")
     found = summary() if asked.show else run(asked.names, aware=not asked.plain)
     tell(found, FOLDER)
     return 0

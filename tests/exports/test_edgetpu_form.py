@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import zoo
 from exports import Artifact, explain_edgetpu
+from exports.network_files import network_file
 from tests.exports.test_zoo_files import written
-from tests.zoo.designs import EVERY_VARIANT
+from tests.zoo.designs import EVERY_VARIANT, small
 
 BETTER = ("refused", "nothing mapped", "partial", "uncertain", "all mapped")
 # Network -> what keeps it from the chip in a plain int8 file, and no more in one of format edgetpu.
@@ -34,10 +36,20 @@ def test_what_kept_a_network_from_the_chip_is_gone(name, tmp_path):
     assert after["verdict"] == "all mapped", (off_the_chip(after), after["refusals"])
 
 
+@pytest.mark.parametrize(("name", "options"), EVERY_VARIANT)
+def test_every_network_has_a_verdict_before_it_is_built(name, options, tmp_path):
+    file = tmp_path / "network.tflite"
+    file.write_bytes(network_file(zoo.sketch(name, **small(name, **options), form="deploy"), "int8"))
+    found = explain_edgetpu(file)
+    assert found["verdict"] in BETTER
+    assert found["ops"]
+    assert all(one["reason"] for one in found["ops"] if one["placement"] != "edgetpu")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), EVERY_VARIANT)
 def test_every_network_has_a_verdict_that_the_format_never_worsens(name, options, tmp_path):
-    """Untrained answers are chance; whether trained ones stay is in `benchmarks/edgetpu_zoo.py`."""
+    """Untrained answers are chance; whether trained ones stay is seen in `tests/pipelines/test_edgetpu_trained.py`."""
     files = both(name, tmp_path, **options)
     before, after = (explain_edgetpu(files[one].path) for one in ("tflite_int8", "edgetpu"))
     assert BETTER.index(after["verdict"]) >= BETTER.index(before["verdict"])
