@@ -24,7 +24,7 @@ OPTIONS = {"mobilenet_v3": {"variant": "small"}}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_trained_network_keeps_its_answers(name: str, tmp_path: Path) -> None:
+def test_a_trained_network_keeps_its_answers(name: str, tmp_path: Path, record_property) -> None:
     session.open_session(0)
     data = open_dataset("digits", resolution=32, cache=tmp_path / "images")
     model = zoo.build(name, width=0.5, resolution=32, classes=10, channels=1, **OPTIONS.get(name, {}))
@@ -43,6 +43,6 @@ def test_a_trained_network_keeps_its_answers(name: str, tmp_path: Path) -> None:
     answers = [predict(one.path, one.contract, test.images).argmax(axis=1) for one in (plain, chip)]
     right = [float(np.mean(one == test.labels)) for one in answers]
     agreement = float(np.mean(answers[0] == answers[1]))
-    print(f"\n{name}: top-1 {right[0]:.3f} plain, {right[1]:.3f} for the chip, same answer {agreement:.3f}")
+    record_property("top-1 plain, for the chip; same answer", (*right, agreement))
     assert min(right) > 0.9
     assert agreement >= AGREE
