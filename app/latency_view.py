@@ -72,8 +72,8 @@ def latency_view(choice: Choice) -> None:
     else:
         sketch = sketched(choice)
         for dtype in DTYPES:
-            foretold = in_words(known.predict(sketch, dtype))
-            st.markdown(f"{dtype}: **{foretold}** predicted for one image on this machine")
+            ms = in_words(known.predict(sketch, dtype))
+            st.markdown(f"{dtype}: **{ms}** predicted for one image on this machine")
         halves = " and ".join(f"{100 * one.median_error:.0f} % ({dtype})" for dtype, one in known.learnt.items())
         st.caption(
             "One thread, XNNPACK. Nine in ten networks of families left out of the calibration lay within the band; "

@@ -174,7 +174,11 @@ class LatencyModel:
 
     def predict(self, kernels: Sequence[Kernel]) -> float:
         """Milliseconds of a network of these kernels."""
-        return float(self.parts(kernels).sum()) + self.call_ms
+        return self.in_network(float(self.alone(kernels).sum()), sum(one.weights for one in kernels))
+
+    def in_network(self, alone_ms: float, weights: int) -> float:
+        """Milliseconds of a network whose kernels take `alone_ms` alone."""
+        return self.slower * alone_ms + self.weight_ms * weights + self.call_ms
 
 
 def routine_of(kernel: Kernel) -> str:
