@@ -106,11 +106,17 @@ def _mcu(found: Mapping[str, Any]) -> tuple[str, ...]:
         alt="Boards, those that fit first",
     )
     st.caption(
-        "Counted from the file; scratch memory of single kernels comes on top. To register: "
+        f"{_source(found['runtime'])} To register: "
         + ", ".join(f"`{one['register']}`" for one in found["operators"])
         + "."
     )
     return ()
+
+
+def _source(runtime: Mapping[str, Any] | None) -> str:
+    if runtime is None or "refused" in runtime:
+        return "Counted from the file; scratch memory of single kernels comes on top."
+    return f"Activations as tflite-micro {runtime['version']} allocates them, scratch memory among them."
 
 
 def _missing(board: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from app.draft import Draft
 from app.guard import guarded
 from exports import import_model
 from exports.keras_config import RANGES
-from exports.keras_weights import SUFFIXES
+from exports.keras_import import MODEL_SUFFIXES
 
 RANGE_WORDS = {
     "0..1": "0 to 1 (divided by 255)",
@@ -27,11 +27,12 @@ READ = "own_files"  # in the session: (path, when it was written, what else it d
 def own_model_form(plan: Draft, key: str) -> None:
     """Asks for the file and its range of pixels; when both are right, the plan begins with that model."""
     st.caption(
-        "A .keras or .h5 file of Keras 2, Keras 3 or tf_keras that classifies images. It is read as numbers; nothing "
-        "of it is run. Its classes must be those of your images, in the order of their names."
+        "A .keras or .h5 file of Keras 2, Keras 3 or tf_keras, or a SavedModel (its folder, or a zip of it), that "
+        "classifies images. It is read as numbers; nothing of it is run. Its classes must be those of your images, in "
+        "the order of their names."
     )
     path, _, chosen = file_and_range(
-        "Model file", SUFFIXES, key, placeholder="/path/to/model.h5", path=_path_of(plan),
+        "Model file", MODEL_SUFFIXES, key, placeholder="/path/to/model.h5", path=_path_of(plan),
         input_range=plan.values.get("start_range") or "0..1",
         help="A wrong range costs most of the accuracy: the first step shows what the model reaches on your images",
     )  # fmt: skip
@@ -93,7 +94,7 @@ def file_and_range(
 def read_once(path: Path, further: str, read: Callable[[], Any]) -> Any:
     """What `read` gives; asked once in a session for a file as it is, and what else it depends on. Raises as `read`."""
     kept = st.session_state.setdefault(READ, {})
-    asked = (str(path), path.stat().st_mtime_ns if path.is_file() else 0, further)
+    asked = (str(path), path.stat().st_mtime_ns if path.exists() else 0, further)
     if asked not in kept:
         with st.spinner(f"Reading {path.name}"):
             kept[asked] = read()

@@ -14,6 +14,7 @@ from exports.contract import CHANNEL_ORDERS, RESIZE_KERNELS, Contract, InputSpec
 from exports.file_sketch import SUFFIXES
 from exports.isolated import MEMORY_BYTES, read_isolated, report_read
 from exports.keras_config import RANGES
+from exports.onnx_layout import channels_first, put_channels_last, turned
 from exports.tflite_file import EDGETPU_OPERATOR, UNFROZEN, TensorFacts, facts_of, parse, stored_types
 from exports.writers.onnx_int8 import ends_of
 from exports.writing import Artifact, artifact_of, first_run, operators_of, save_contract, sizes
@@ -31,6 +32,7 @@ class Finished:
     image: TensorFacts
     answer: TensorFacts
     operators: dict[str, int]
+    channels_first: bool = False  # in the file; `image` has them last, as the copy taken here does
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -48,7 +50,7 @@ def read_finished(path: Path | str) -> Finished:
     """Reads the file at `path` in a child process. Raises: ValueError that says why it cannot be used here."""
     found = read_isolated("finished", _checked(path), timeout_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES)
     image, answer = (TensorFacts(**{**found[end], "shape": tuple(found[end]["shape"])}) for end in ("image", "answer"))
-    return Finished(found["format"], image, answer, found["operators"])
+    return Finished(found["format"], image, answer, found["operators"], found["channels_first"])
 
 
 def adopt(
@@ -69,11 +71,14 @@ def adopt(
     out_dir.mkdir(parents=True, exist_ok=True)
     target = out_dir / f"{name}{path.suffix}"
     shutil.copyfile(path, target)
-    read_isolated(
+    found = read_isolated(
         "adopt", target, timeout_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES, labels=list(labels), resize=resize,
         input_range=input_range,
     )  # fmt: skip
-    return artifact_of(target, Contract.beside(target), (f"from elsewhere: {path.name}",))
+    notes = [f"from elsewhere: {path.name}"]
+    if found["channels_first"]:
+        notes.append("it takes its channels first; a transposition stands in front of it, which is timed with it")
+    return artifact_of(target, Contract.beside(target), tuple(notes))
 
 
 def with_range(contract: Contract, input_range: str) -> Contract:
@@ -88,7 +93,7 @@ def read_here(job: dict[str, Any], report: Any) -> None:
     def read() -> dict[str, Any]:
         found = _read(Path(job["path"]))
         return {"format": found.format, "image": vars(found.image), "answer": vars(found.answer),
-                "operators": found.operators}  # fmt: skip
+                "operators": found.operators, "channels_first": found.channels_first}  # fmt: skip
 
     report_read(report, read)
 
@@ -98,10 +103,13 @@ def adopt_here(job: dict[str, Any], report: Any) -> None:
 
     def write() -> dict[str, Any]:
         path = Path(job["path"])
+        found = _read(path)
+        if found.channels_first:
+            put_channels_last(path)
         contract = _contract(path, _read(path), job)
         first_run(path, selftest_path(path), contract, None)
         save_contract(contract, path)
-        return {}
+        return {"channels_first": found.channels_first}
 
     report_read(report, write)
 
@@ -145,10 +153,12 @@ def _contract(path: Path, found: Finished, job: dict[str, Any]) -> Contract:
 
 def _read(path: Path) -> Finished:
     found = _read_onnx(path) if path.suffix == ".onnx" else _read_tflite(path)
+    if path.suffix == ".onnx" and found.image.dtype == "float32" and channels_first(found.image.shape):
+        last = replace(found.image, shape=turned(found.image.shape))
+        found = replace(found, image=last, channels_first=True)
     image, answer = found.image.shape, found.answer.shape
     if len(image) != 4 or image[-1] not in CHANNEL_ORDERS.values():
-        turned = len(image) == 4 and image[1] in CHANNEL_ORDERS.values()
-        hint = "; its channels come first, write it with channels last" if turned else ""
+        hint = "; its channels come first, write it with channels last" if channels_first(image) else ""
         raise ValueError(f"it takes {list(image)}; images of [1, height, width, 1 or 3] are read{hint}")
     if image[0] != 1 or not all(1 <= side <= MOST_SIDE for side in image[1:3]):
         raise ValueError(f"it takes {list(image)}; one image a call, of at most {MOST_SIDE} pixels a side, is read")

@@ -96,6 +96,12 @@ def _mcu(job: dict[str, Any], report: Report) -> None:
     fit_here(job, report)
 
 
+def _mcu_runtime(job: dict[str, Any], report: Report) -> None:
+    from exports.mcu_runtime import allocate_here
+
+    allocate_here(job, report)
+
+
 def _finished(job: dict[str, Any], report: Report) -> None:
     from exports.adopted import read_here
 
@@ -119,6 +125,7 @@ ACTIONS: dict[str, Callable[[dict[str, Any], Report], None]] = {
     "precisions": _precisions,
     "edgetpu": _edgetpu,
     "mcu": _mcu,
+    "mcu_runtime": _mcu_runtime,
     "finished": _finished,
     "adopt": _adopt,
 }

@@ -1,15 +1,15 @@
-"""A Keras model from elsewhere, brought in: description and weights are read in a child process and built anew there.
+"""A model from elsewhere, brought in: description and weights are read in a child process and built anew there.
 
 What comes out is a file of our own kind, which the rest of the workbench opens. The original is never loaded by Keras:
 its description passes `exports/keras_config.py`, its weights are read as plain numbers, and the child has limits on
-time and memory.
+time and memory. A SavedModel has operations for a description: `exports/saved_model.py` reads them.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,12 @@ from exports.keras_weights import (
     sha256_of,
     unpacked,
 )
+from exports.saved_model import hash_of, is_saved_model, read_saved_model
+from exports.saved_model_layers import IMAGE, plan_of
 from zoo.layers import AFFINE
+from zoo.plans import Call, Plan
+
+MODEL_SUFFIXES = (*SUFFIXES, ".zip")  # a zip is a SavedModel's folder, which can be named as well
 
 TIMEOUT_S = 180.0
 MEMORY_BYTES = 6 * 2**30
@@ -56,16 +61,17 @@ def import_model(
     input_range: str = "0..1",
     resolution: tuple[int, int] | None = None,
 ) -> Imported:
-    """Reads the model file at `path` (.keras or .h5) and writes it anew to `out` (.keras); without `out` only reads.
+    """Reads the model at `path` and writes it anew to `out` (.keras); without `out` only reads.
+
+    It is a `.keras` or `.h5` file, the folder of a SavedModel, or a zip of that folder.
 
     `resolution` (height, width) fills in a size that the file leaves open.
 
     Raises: ValueError saying what of the file cannot be read.
     """  # fmt: skip
     path = Path(path).expanduser()
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path.name} does not end in {', '.join(SUFFIXES)}, the model files that are read")
-    if not path.is_file():
+    check_named(path)
+    if not path.exists():
         raise ValueError(f"there is no model file at {path}")
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"{path} has {path.stat().st_size:,} bytes; at most {MOST_BYTES:,} are read")
@@ -87,7 +93,16 @@ def import_model(
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in last["model"].items()
     }
-    return Imported(sha256=sha256_of(path), **values)
+    return Imported(sha256=hash_of(path) if path.is_dir() else sha256_of(path), **values)
+
+
+def check_named(path: Path) -> None:
+    """Raises ValueError when `path` is not named like a model that is read; nothing is opened."""
+    if path.suffix not in MODEL_SUFFIXES and not path.is_dir():
+        raise ValueError(
+            f"{path.name} does not end in {', '.join(MODEL_SUFFIXES)}, the model files that are read, and is no folder "
+            "of a SavedModel"
+        )
 
 
 def import_here(job: dict[str, Any], report: Any) -> None:
@@ -103,26 +118,13 @@ def import_here(job: dict[str, Any], report: Any) -> None:
 
 
 def _import(path: Path, job: dict[str, Any]) -> dict[str, Any]:
-    cleaned = clean(_description(path), job["input_range"])
-    _fill_size(cleaned, job["resolution"])
-    arrays = read_arrays(path, Path(job["reports"]).parent)
-    model = _built(cleaned)
-    _set_weights(model, arrays)
-    scale, offset = RANGES[job["input_range"]]
-    if job["input_range"] != "0..1":
-        channels = model.input_shape[-1]
-        kernel = np.full((1, 1, channels, 1), scale, np.float32)
-        model.get_layer(AFFINE).set_weights([kernel, np.full(channels, offset, np.float32)])
+    read = _from_saved_model if is_saved_model(path) else _from_keras
+    model, softmax, notes = read(path, job)
     shape, answer = model.input_shape, model.output_shape
     if len(shape) != 4 or None in shape[1:] or shape[-1] not in (1, 3):
         raise ValueError(f"its input is {shape}; images of a fixed size with 1 or 3 channels are read")
     if len(answer) != 2 or answer[-1] < 2:
         raise ValueError(f"its answer is {answer}; a classifier gives one number for each of at least two classes")
-    if any(hasattr(layer, "_nodes_by_depth") for layer in model.layers):
-        from zoo.cut import laid_open
-
-        model = laid_open(model)
-        cleaned.notes.append("models nested in it are laid open: each of their layers is one of its own")
     if job["out"]:
         from exports.model_file import save_model
 
@@ -135,10 +137,60 @@ def _import(path: Path, job: dict[str, Any]) -> dict[str, Any]:
         "classes": int(answer[-1]),
         "layers": len(model.layers),
         "params": int(model.count_params()),
-        "softmax": cleaned.softmax,
-        "notes": cleaned.notes,
+        "softmax": softmax,
+        "notes": notes,
         "barriers": sketch.unknown,
     }
+
+
+def _from_keras(path: Path, job: dict[str, Any]) -> tuple[Any, bool, list[str]]:
+    """The model that Keras describes, whether a softmax was taken off its end, and notes."""
+    cleaned = clean(_description(path), job["input_range"])
+    _fill_size(cleaned, job["resolution"])
+    arrays = read_arrays(path, Path(job["reports"]).parent)
+    model = _built(cleaned)
+    _set_weights(model, arrays)
+    if job["input_range"] != "0..1":
+        model.get_layer(AFFINE).set_weights(_range_weights(job["input_range"], model.input_shape[-1]))
+    if any(hasattr(layer, "_nodes_by_depth") for layer in model.layers):
+        from zoo.cut import laid_open
+
+        model = laid_open(model)
+        cleaned.notes.append("models nested in it are laid open: each of their layers is one of its own")
+    return model, cleaned.softmax, cleaned.notes
+
+
+def _from_saved_model(path: Path, job: dict[str, Any]) -> tuple[Any, bool, list[str]]:
+    """The same of a SavedModel."""
+    graph = read_saved_model(path, Path(job["reports"]).parent)
+    plan, softmax = plan_of(graph, job["resolution"])
+    read = f"{len(graph.operations)} operations of its signature {graph.signature}"
+    notes = [f"{read} are {len(plan.calls)} layers here"]
+    if softmax:
+        notes.append("the softmax at its end is left off: files here give logits")
+    if None in graph.image_shape[1:]:
+        notes.append(f"its input size was open; taken as {job['resolution'][0]}x{job['resolution'][1]}")
+    if job["input_range"] != "0..1":
+        _put_range(plan, job["input_range"])
+        notes.append(f"a layer {AFFINE} in front turns 0..1 into {job['input_range']}")
+    return plan.build(), softmax, notes
+
+
+def _put_range(plan: Plan, input_range: str) -> None:
+    """Puts the layer that changes the range of pixels between the image and all that read it."""
+    channels = plan.channels_of(IMAGE)
+    config = {"kernel_size": (1, 1), "padding": "same", "use_bias": True, "trainable": False}
+    weights = tuple(_range_weights(input_range, channels))
+    behind = {
+        name: replace(call, inputs=tuple(AFFINE if one == IMAGE else one for one in call.inputs))
+        for name, call in plan.calls.items()
+    }
+    plan.calls = {AFFINE: Call(AFFINE, "DepthwiseConv2D", config, (IMAGE,), channels, weights), **behind}
+
+
+def _range_weights(input_range: str, channels: int) -> list[np.ndarray]:
+    scale, offset = RANGES[input_range]
+    return [np.full((1, 1, channels, 1), scale, np.float32), np.full(channels, offset, np.float32)]
 
 
 def _description(path: Path) -> Any:

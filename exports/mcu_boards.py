@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+
+from zoo.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,14 @@ BOARDS: dict[str, Board] = {
         Board("spresense", "Sony Spresense", "CXD5602, Cortex-M4", 8192, 1536),
     )
 }
+
+
+def within(limits: Limits, board: Board | None) -> Limits:
+    """`limits`, and no more than a board has where one is named; the runtime's own needs come on top."""
+    if board is None:
+        return limits
+    held = {"predicted_int8_bytes": 1024 * board.flash, "int8_peak_activation_bytes": 1024 * board.ram}
+    return replace(limits, **{name: min(getattr(limits, name) or most, most) for name, most in held.items()})
 
 
 def board_named(name: str) -> Board:

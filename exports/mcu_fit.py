@@ -10,6 +10,7 @@ from typing import Any
 from exports.isolated import read_isolated, report_read
 from exports.mcu_arena import arena_of
 from exports.mcu_boards import BOARDS, Board
+from exports.mcu_runtime import PACKAGE, allocated
 from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, facts_of, layers_of, parse, refused_operators
 
 TIMEOUT_S = 60.0
@@ -23,10 +24,30 @@ def fit_mcu(path: Path | str, boards: Sequence[Board] = tuple(BOARDS.values())) 
     `live_bytes` in use at the operator `busiest`. `operators` names the calls that register them. `refusals` say why
     the runtime would not take the file on any board.
 
+    Where tflite-micro is installed, `runtime` holds what it allocated or why it refused (`exports/mcu_runtime.py`),
+    else None; its activations, scratch memory among them, then stand in for the planned ones.
+
     Raises: ValueError when it is not a TFLite file that can be read.
     """
     found = read_isolated("mcu", Path(path), timeout_s=TIMEOUT_S)
+    found |= _asked(Path(path), found)
     return {**found, "boards": [_fitted(board, found) for board in boards]}
+
+
+def _asked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """What the runtime itself says where it is installed, and the figures that change by it."""
+    runtime = allocated(path)
+    if runtime is None:
+        return {"runtime": None}
+    if "refused" in runtime:
+        said = [] if found["refusals"] else [f"{PACKAGE} {runtime['version']} does not run it: {runtime['refused']}"]
+        return {"runtime": runtime, "refusals": [*found["refusals"], *said]}
+    activations = max(found["activation_bytes"], runtime["activation_bytes"])
+    return {
+        "runtime": runtime,
+        "activation_bytes": activations,
+        "arena_bytes": activations + found["structure_bytes"],
+    }
 
 
 def _fitted(board: Board, found: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import pydantic
 
 import zoo
-from exports.keras_weights import SUFFIXES
+from exports.keras_import import check_named
 from pipelines.data import LARGEST_SIDE, SOURCES, check_shares
 from pipelines.methods import METHODS
 from pipelines.settings import Settings, explain, make, setting, shown
@@ -182,7 +182,7 @@ class Recipe(pydantic.BaseModel):
         pattern=r"^(run:r\d+(/\d+)?|file:.+)$",
         max_length=4096,
         description="Begin from the last model of run:ID, from that of its step N (run:ID/N), or from a Keras model "
-        "file of your own: file:PATH",
+        "file of your own (.keras, .h5, a SavedModel's folder or a zip of it): file:PATH",
     )
     start_range: Literal["0..1", "-1..1", "0..255"] = pydantic.Field(
         "0..1", description="The range of pixels that the model of start = file:PATH was trained on"
@@ -264,8 +264,7 @@ class Recipe(pydantic.BaseModel):
         if value is None or not value.startswith("file:"):
             return value
         path = Path(expanduser(value.removeprefix("file:")))
-        if path.suffix not in SUFFIXES:
-            raise ValueError(f"a model file ends in {', '.join(SUFFIXES)}")
+        check_named(path)
         # A job runs in another folder than the one in which the path was typed.
         return f"file:{path.absolute()}"
 

@@ -65,5 +65,5 @@ def within_sight(recipe: Recipe) -> None:
     except ValueError as error:
         raise ValueError(f"data.source: {error}") from None
     file = recipe.start_file
-    if file is not None and not file.is_file():
-        raise ValueError(f"start = {recipe.start!r}: there is no file {file}; name a Keras model file of this machine")
+    if file is not None and not file.exists():
+        raise ValueError(f"start = {recipe.start!r}: there is no file {file}; name a model file of this machine")

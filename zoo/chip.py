@@ -1,7 +1,8 @@
 """The form of a network for chips that know few operators: the same answers, channels put in order by multiplying.
 
 A shuffle or gather of channels becomes a pointwise convolution with a single 1 for each output. That costs
-multiply-adds where there were none; handing the tensor to the host and back costs more.
+multiply-adds where there were none; handing the tensor to the host and back costs more. For the same reason layers
+that learned their groups become whole convolutions with zeros: gathers and small convolutions would multiply no less.
 Hard-swish is spelt so that the converter does not find its own operator for it: an addition, a ReLU6, products.
 """
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.deploy import whole_convolution
 from zoo.plans import Call, Plan
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 # The next number that a float32 knows: the converter's pattern asks for 3 exactly.
 ALMOST_THREE = float(np.nextafter(np.float32(3.0), np.float32(inf)))
 ORDERING = ("ChannelShuffle", "ChannelGather")
+LEARNING = ("CondensingConv2D", "CondensingDense", "LearnedGroupConv2D")
 
 
 def for_chip(model: keras.Model) -> keras.Model:
@@ -31,6 +34,8 @@ def for_chip(model: keras.Model) -> keras.Model:
     for call in list(plan.calls.values()):
         if call.kind in ORDERING:
             plan.replace([call.name], [_pointwise(plan, call)])
+        elif call.kind in LEARNING:
+            plan.replace([call.name], [whole_convolution(call)])
     built = plan.build()
     for layer in built.layers:
         if type(layer).__name__ == "HardSwish":

@@ -61,6 +61,16 @@ def without_learning(model: keras.Model) -> keras.Model:
     return deploy(model) if any(RULES[kind].kind.startswith("learned") for kind in kinds) else model
 
 
+def whole_convolution(call: Call) -> Call:
+    """A layer that learns its groups as a plain convolution or dense layer of the same size: 0 where a group does not
+    reach."""
+    if call.kind == "CondensingDense":
+        kernel, bias, mask = call.weights
+        return replace(call, kind="Dense", config={"units": call.channels}, weights=(kernel * mask, bias))
+    kernel = _masked(call)[None, None]
+    return replace(call, kind="Conv2D", config={**_POINTWISE, "filters": call.channels}, weights=(kernel,))
+
+
 def split_groups(plan: Plan) -> Iterator[list[list[Call]]]:
     """Groups that train as slices: for each grouped convolution its branches of slice, convolution and what follows."""
     for call in plan.calls.values():
@@ -130,10 +140,18 @@ def _alike(plan: Plan, branches: Sequence[Sequence[Call]]) -> bool:
     )
 
 
+def _masked(call: Call) -> np.ndarray:
+    """The kernel (inputs, outputs) that a convolution which learns its groups computes with."""
+    kernel, *choice = call.weights
+    if call.kind == "CondensingConv2D":
+        (mask,) = choice
+        return np.asarray(kernel[0, 0] * np.tile(mask, (1, call.channels // mask.shape[1])))
+    input_logits, output_logits = choice
+    return np.asarray(kernel[0, 0] * (input_logits.argmax(axis=1)[:, None] == output_logits.argmax(axis=1)[None, :]))
+
+
 def _condensed_convolution(plan: Plan, call: Call) -> bool:
-    kernel, mask = call.weights
-    masked = kernel[0, 0] * np.tile(mask, (1, call.channels // mask.shape[1]))
-    groups = condensing_groups(mask, call.channels)
+    masked, groups = _masked(call), condensing_groups(call.weights[1], call.channels)
     if groups.whole or not groups.balanced:
         return _separate_groups(plan, call, masked, groups)
     before, behind = _before(plan, call), _behind(plan, call)
@@ -152,17 +170,13 @@ def _condensed_convolution(plan: Plan, call: Call) -> bool:
 
 
 def _learned_convolution(plan: Plan, call: Call) -> bool:
-    kernel, input_logits, output_logits = call.weights
-    groups = learned_groups(input_logits, output_logits)
-    same = input_logits.argmax(axis=1)[:, None] == output_logits.argmax(axis=1)[None, :]
-    return _separate_groups(plan, call, kernel[0, 0] * same, groups)
+    return _separate_groups(plan, call, _masked(call), learned_groups(*call.weights[1:]))
 
 
 def _separate_groups(plan: Plan, call: Call, kernel: np.ndarray, groups: Groups) -> bool:
     """Groups in any distribution of channels; `kernel` (inputs, outputs) is 0 between channels of different groups."""
     if groups.whole or not groups.density:
-        config = {**_POINTWISE, "filters": call.channels}
-        plan.replace([call.name], [replace(call, kind="Conv2D", config=config, weights=(kernel[None, None],))])
+        plan.replace([call.name], [whole_convolution(call)])
         return True
     stem, behind = call.name.removesuffix("_conv"), _behind(plan, call)
     inputs, outputs = _living(groups)
@@ -216,14 +230,14 @@ def _living(groups: Groups) -> tuple[list[Channels], list[Channels]]:
 
 
 def _condensed_dense(plan: Plan, call: Call) -> bool:
-    kernel, bias, mask = call.weights
+    mask, dense = call.weights[2], whole_convolution(call)
+    kernel, bias = dense.weights
     kept = np.flatnonzero(mask[:, 0])
-    dense = replace(call, kind="Dense", config={"units": call.channels}, weights=(kernel * mask, bias))
     if len(kept) in (0, len(mask)):
         plan.replace([call.name], [dense])
         return True
     gather = _gather(f"{call.name.rpartition('_')[0] or call.name}_gather", call.inputs, kept.tolist())
-    plan.replace([call.name], _chained([gather, replace(dense, weights=((kernel * mask)[kept], bias))]))
+    plan.replace([call.name], _chained([gather, replace(dense, weights=(kernel[kept], bias))]))
     return True
 
 

@@ -18,6 +18,7 @@ from app.latency_view import foretold, machine_latency
 from app.layer_view import cost_picker
 from app.twin import line, on_the_command_line
 from app.zoo_charts import AXES, key_of
+from exports.mcu_boards import BOARDS, within
 from pipelines.csv_text import csv_text
 from zoo.designs import Design
 from zoo.fitting import Fit
@@ -341,17 +342,28 @@ def what_fits() -> None:
             "Classes", value=10, min_value=2, max_value=100_000, step=1, key="explore.fit.classes"
         )
         st.caption("At most; an empty field is no limit:")
-        limits = limit_fields("explore.fit", FIRST_LIMITS)
+        asked_for = limit_fields("explore.fit", FIRST_LIMITS)
+        board = st.selectbox(
+            "And on the board",
+            list(BOARDS),
+            index=None,
+            key="explore.fit.board",
+            format_func=lambda one: f"{BOARDS[one].title}: {BOARDS[one].flash:,} kB flash, {BOARDS[one].ram:,} kB RAM",
+            placeholder="no board",
+            help="Microcontroller boards, in kB of 1,024 bytes. The int8 file must fit the flash and the activations "
+            "the RAM; code and structures of the runtime come on top. Export says exactly, from the file.",
+        )
+        limits = within(asked_for, BOARDS[board] if board else None)
         st.form_submit_button("Find the largest", type="primary", icon=":material/search:")
     typed = [part.strip() for part in (sides or "").split(",") if part.strip()]
     asked = [tuple(side) if isinstance(side, list) else side for side in map(resolution_in, typed)]
     if not limits.named:
-        st.info("Fill in at least one limit.", icon=":material/edit:")
+        st.info("Fill in at least one limit, or choose a board.", icon=":material/edit:")
     else:
         with guarded("the search"):
             answer(fitting(name, limits, asked, int(classes or 10)))
     sides_words = ["--resolutions", ",".join(typed)] if typed else []
-    flags = limit_words(limits) or ["--macs", "20M"]
+    flags = [*limit_words(asked_for), *(["--board", board] if board else [])] or ["--macs", "20M"]
     on_the_command_line(line("fit", name, *flags, *sides_words, "--classes", int(classes or 10)))
 
 

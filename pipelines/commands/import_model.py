@@ -15,8 +15,8 @@ from pipelines.commands.command import Command, resolution
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
-        help="a model of Keras 2, Keras 3 or tf_keras: .keras, or .h5 with its description; or a finished .tflite or "
-        ".onnx classifier, to be compared",
+        help="a model of Keras 2, Keras 3 or tf_keras: .keras, or .h5 with its description; a SavedModel: its folder "
+        "or a zip of it; or a finished .tflite or .onnx classifier, to be compared",
     )
     parser.add_argument(
         "--input-range", choices=tuple(RANGES), default="0..1", help="the range of pixels it was trained on"
@@ -51,6 +51,7 @@ def _finished(asked: argparse.Namespace) -> dict[str, Any]:
         "input_shape": [height, width, channels],
         "classes": found.classes,
         "operators": found.operators,
+        "channels_first": found.channels_first,
         "recipe": {
             "data": {"resolution": height if height == width else [height, width], "channels": channels},
             "steps": [{"adopt": {"file": whole, "input_range": asked.input_range}}, {"measure": {}}],
@@ -82,6 +83,11 @@ def _show_finished(document: dict[str, Any]) -> str:
         [
             f"{document['file']}: {document['format']}, {height}x{width}x{channels} to {document['classes']} classes; "
             + ", ".join(f"{count} {name}" for name, count in document["operators"].items()),
+            *(
+                ["note: it takes its channels first; its copy here gets a transposition in front, which is timed too"]
+                if document["channels_first"]
+                else []
+            ),
             "A recipe that measures it:",
             f"  data: {{source: folder:PATH, resolution: {document['recipe']['data']['resolution']}, "
             f"channels: {channels}}}",

@@ -72,6 +72,7 @@ def _fitted(document: dict[str, Any]) -> list[str]:
     lines = [
         f"{document['file']}: {document['flash_bytes']:,} bytes of flash for the model, the runtime's code on top; an "
         f"arena of at least {document['arena_bytes']:,} bytes, {document['activation_bytes']:,} of them activations",
+        _source(document["runtime"]),
         f"most is in use at {busiest['layer']} ({busiest['kind']}): {document['live_bytes']:,} bytes",
         f"to register: {calls}",
         *(f"refused on every board: {one}" for one in document["refusals"]),
@@ -88,6 +89,17 @@ def _fitted(document: dict[str, Any]) -> list[str]:
     ]
     columns = {"board": "board", "title": "name", "chip": "chip", "memory": "kB of flash and RAM", "fits": "fits"}
     return [*lines, table(rows, columns)]
+
+
+def _source(runtime: dict[str, Any] | None) -> str:
+    if runtime is None:
+        return "counted from the file; scratch memory of single kernels comes on top"
+    if "refused" in runtime:
+        return f"counted from the file; tflite-micro {runtime['version']} does not run it"
+    return (
+        f"activations as tflite-micro {runtime['version']} allocates them, scratch memory among them; its whole arena "
+        f"on this host, where pointers are larger: {runtime['arena_bytes']:,} bytes"
+    )
 
 
 def _used(document: dict[str, Any], board: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from exports.mcu_boards import board_named
+from exports.mcu_boards import board_named, within
 from pipelines.commands.command import count, resolution
 from zoo.limits import Limits
 
@@ -22,14 +22,12 @@ def limit_arguments(parser: argparse.ArgumentParser) -> None:
 
 def limits_of(asked: argparse.Namespace) -> Limits:
     """The limits asked for. Raises: ValueError for what is no number above 0."""
-    board = None if asked.board is None else board_named(asked.board)
-    return Limits(
+    limits = Limits(
         macs=_limit("--macs", asked.macs, 1),
-        predicted_int8_bytes=_lower(_limit("--kb", asked.kb, 1000), board.flash if board else None),
-        int8_peak_activation_bytes=_lower(
-            _limit("--activation-kb", asked.activation_kb, 1000), board.ram if board else None
-        ),
+        predicted_int8_bytes=_limit("--kb", asked.kb, 1000),
+        int8_peak_activation_bytes=_limit("--activation-kb", asked.activation_kb, 1000),
     )
+    return within(limits, None if asked.board is None else board_named(asked.board))
 
 
 def resolutions_of(asked: argparse.Namespace) -> list[int | tuple[int, int]]:
@@ -37,12 +35,6 @@ def resolutions_of(asked: argparse.Namespace) -> list[int | tuple[int, int]]:
     if asked.resolutions is None:
         return []
     return [resolution(one.strip()) for one in asked.resolutions.split(",")]
-
-
-def _lower(limit: int | None, kibibytes: int | None) -> int | None:
-    """The stricter one of what was asked for and what a board has."""
-    found = [one for one in (limit, kibibytes and 1024 * kibibytes) if one]
-    return min(found, default=None)
 
 
 def _limit(flag: str, text: str | None, unit: int) -> int | None:

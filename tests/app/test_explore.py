@@ -15,6 +15,7 @@ from app import zoo_charts
 from app.colours import DARK, LIGHT
 from app.explorer import Filters, fit_table, fitting, limit_words, limits_of
 from app.zoo_charts import family_marks, key_of, kind_of, scatter, stages_of
+from exports.mcu_boards import BOARDS
 from pipelines.__main__ import main
 from tests.app.pages import complaints, field, screen
 from zoo.designs import design
@@ -109,6 +110,23 @@ def test_the_largest_that_fits_is_answered_on_the_page(empty_home: Path) -> None
     field(test.text_input, "fit.resolutions").set_value("96, sixty")
     test.button[0].click().run()
     assert "sixty" in test.error[0].value
+
+
+def test_a_board_limits_what_fits(empty_home: Path) -> None:
+    test = screen("explore")
+    test.session_state["explore.view"] = "What fits"
+    test.run()
+    free = test.success[0].value
+    field(test.selectbox, "fit.board").set_value("wio_terminal")
+    test.button[0].click().run()
+    assert complaints(test) == []
+    board = BOARDS["wio_terminal"]
+    limits = Limits(macs=20_000_000, predicted_int8_bytes=500_000, int8_peak_activation_bytes=1024 * board.ram)
+    best = fitting("mobilenet_v2", limits, (), 10).best
+    assert best is not None
+    assert best.label in test.success[0].value
+    assert test.success[0].value != free
+    assert "--activation-kb 256 --board wio_terminal --classes 10" in test.code[0].value
 
 
 def test_the_page_and_the_command_give_the_same_fit(empty_home: Path, capsys: pytest.CaptureFixture[str]) -> None:

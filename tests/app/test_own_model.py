@@ -53,6 +53,17 @@ def test_build_takes_a_model_file_and_sets_the_size_of_the_images(empty_home, mo
     assert plan.recipe().start_file == model_file
 
 
+def test_build_takes_the_folder_of_a_saved_model(empty_home, tmp_path) -> None:
+    words = "import sys; from tests.pipelines.small import network; network().export(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", words, str(tmp_path / "mine")], check=True, cwd=ROOT, capture_output=True)
+    test = screen("build")
+    field(test.button_group, "from.way").set_value("file").run()
+    field(test.text_input, "from.path").set_value(str(tmp_path / "mine")).run()
+    assert not complaints(test)
+    assert test.session_state[draft.KEY].recipe().start_file == tmp_path / "mine"
+    assert any("8 x 8 grey to 10 classes" in item.value for item in test.success)
+
+
 def test_a_file_that_is_no_model_is_refused_and_nothing_is_lost(empty_home, tmp_path) -> None:
     (tmp_path / "words.h5").write_text("no model")
     test = screen("build")

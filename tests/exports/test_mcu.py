@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +13,7 @@ from exports import BOARDS, Artifact, fit_mcu, save_model, write
 from exports.mcu_arena import CHIP_32_BIT, HOST_64_BIT, Buffer, arena_of, planned
 from exports.mcu_boards import board_named
 from exports.mcu_fit import registration
+from exports.mcu_runtime import allocated, installed
 from exports.tflite_file import parse
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "import"
@@ -64,29 +60,40 @@ def test_a_file_made_elsewhere(name: str, activations: int, whole: int) -> None:
     assert 0.9 * whole <= found.total <= whole
 
 
-def test_the_runtime_itself_where_it_is_installed(artifacts: dict[str, Artifact]) -> None:
-    runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
+@pytest.mark.skipif(installed() is None, reason="tflite-micro is not installed")
+def test_the_runtime_itself(artifacts: dict[str, Artifact]) -> None:
     for form in ("tflite_int8", "tflite_float32", "edgetpu"):
-        data = artifacts[form].path.read_bytes()
-        activations, whole = reported(runtime, data)
-        found = arena_of(parse(data), HOST_64_BIT)
-        assert found.activations == activations
-        assert 0.9 * whole - 1024 <= found.total <= whole  # of so small an arena the rest is a quarter
+        path = artifacts[form].path
+        said, found = allocated(path), arena_of(parse(path.read_bytes()), HOST_64_BIT)
+        assert said is not None
+        assert found.activations == said["activation_bytes"]
+        # Of so small an arena the rest is a quarter.
+        assert 0.9 * said["arena_bytes"] - 1024 <= found.total <= said["arena_bytes"]
+        fitted = fit_mcu(path, ())
+        assert fitted["runtime"] == said
+        assert fitted["activation_bytes"] == said["activation_bytes"]
 
 
-def reported(runtime, data: bytes) -> tuple[int, int]:
-    """Activations and the whole arena; the runtime writes them to the process's own output."""
-    interpreter = runtime.Interpreter.from_bytes(data)
-    with tempfile.TemporaryFile() as sink, contextlib.ExitStack() as stack:
-        for stream in (1, 2):
-            stack.callback(os.dup2, os.dup(stream), stream)
-            os.dup2(sink.fileno(), stream)
-        interpreter.print_allocations()
-        ctypes.CDLL(None).fflush(None)
-        sink.seek(0)
-        said = sink.read().decode()
-    figures = dict(re.findall(r"allocation (total|head) (\d+)", said))
-    return int(figures["head"]), int(figures["total"])
+@pytest.mark.skipif(installed() is None, reason="tflite-micro is not installed")
+def test_what_the_runtime_refuses_fits_no_board(tmp_path: Path) -> None:
+    """An operator that TFLite knows and the microcontroller's runtime does not."""
+    from zoo.keras import tf
+
+    normalise = tf.function(lambda image: tf.nn.lrn(image), autograph=False)
+    concrete = normalise.get_concrete_function(tf.TensorSpec((1, 4, 4, 8), tf.float32, name="image"))
+    path = tmp_path / "normalised.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert())
+    found = fit_mcu(path)
+    assert "LOCAL_RESPONSE_NORMALIZATION" in found["runtime"]["refused"]
+    assert found["refusals"][0].startswith("tflite-micro")
+    assert not any(board["fits"] for board in found["boards"])
+
+
+def test_without_the_runtime_the_file_is_counted(artifacts: dict[str, Artifact], monkeypatch) -> None:
+    monkeypatch.setattr("exports.mcu_runtime.PACKAGE", "no-such-package")
+    found = fit_mcu(artifacts["tflite_int8"].path, ())
+    assert found["runtime"] is None
+    assert found["arena_bytes"] == arena_of(parse(artifacts["tflite_int8"].path.read_bytes())).total
 
 
 def test_boards_say_yes_or_what_is_missing(artifacts: dict[str, Artifact]) -> None:

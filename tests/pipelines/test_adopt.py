@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exports import Contract, adopt, read_finished, selftest_path
+from exports import Contract, adopt, predict, read_finished, selftest_path
 from pipelines.__main__ import main
 from pipelines.jobs import InlineExecutor
 from pipelines.recipes import Recipe
@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_refused(finished, tmp_path):
         read_finished(tmp_path / "nothing.tflite")
 
 
-def test_an_onnx_file_is_read_with_its_channels_last(tmp_path):
+def test_an_onnx_file_is_read_with_its_channels_last_or_first(tmp_path):
     import onnx
     from onnx import TensorProto, helper
 
@@ -138,8 +138,18 @@ def test_an_onnx_file_is_read_with_its_channels_last(tmp_path):
 
     found = read_finished(file(["n", 8, 8, 3]))
     assert (found.format, found.input_shape, found.classes) == ("onnx_float32", (8, 8, 3), 3)
-    with pytest.raises(ValueError, match="its channels come first"):
-        read_finished(file(["n", 3, 8, 8]))
+    assert not found.channels_first
+    first = file(["n", 3, 8, 8])
+    found = read_finished(first)
+    assert (found.format, found.input_shape, found.classes) == ("onnx_float32", (8, 8, 3), 3)
+    assert found.channels_first
+    taken = adopt(first, tmp_path / "taken", name="net", labels=("a", "b", "c"), input_range="0..1")
+    assert any("channels first" in note for note in taken.notes)
+    assert taken.contract.operators == {"Transpose": 1, "ReduceMean": 1}
+    # Each class is the mean of one channel, so an order mistaken anywhere shows.
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    scores = predict(taken.path, taken.contract, pixels)
+    np.testing.assert_allclose(scores, pixels.mean((1, 2)) / 255, atol=1e-6)
 
 
 def test_a_file_stands_beside_a_run_of_its_own_under_its_name(finished, judged_home, tmp_path):
