@@ -307,6 +307,9 @@ class _Reader:
             (number, name), place = self.source(scope, node.input[1])
             restore = self.scopes[number].nodes[name]
             if restore.op == "RestoreV2":
+                (cut, slices), _ = self.source(self.scopes[number], restore.input[2])
+                if any(constant(self.scopes[cut].nodes[slices].attr).ravel()):
+                    raise ValueError("its variables lie in pieces, which is not read")
                 (at, listed), _ = self.source(self.scopes[number], restore.input[1])
                 names = constant(self.scopes[at].nodes[listed].attr).ravel()
                 found[self.source(scope, node.input[0])[0]] = bytes(names[place]).decode("utf-8")

@@ -42,6 +42,7 @@ ON_NUMBERS: dict[str, Callable[..., Any]] = {
     "OneHot": lambda places, depth, on, off: np.where(np.arange(int(depth)) == places[..., None], on, off),
 }  # fmt: skip
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense")
+FLOAT = 1  # DT_FLOAT of TensorFlow's types.proto
 HARD = 3.0  # of relu6(x + 3) / 6, arXiv:1905.02244
 WORD = re.compile(r"[^A-Za-z0-9_.-]+")
 INNER = ("batchnorm",)  # scopes that a layer opens within its own
@@ -205,6 +206,8 @@ class _Translation:
     def convolution(self, operation: Operation, given: list[Value], where: str) -> Value:
         x, kernel = self._mapped(operation, given, where)
         if x in self.halves:
+            if self.halves[x].convolution is not None or operation.attributes["padding"].s != b"VALID":
+                raise ValueError(f"{where} stands between dealing out and gathering up, but not alone")
             self.halves[x].convolution = (operation, kernel)
             return x
         x, padding = self._padding(operation, x, where)
@@ -287,14 +290,15 @@ class _Translation:
             if kind not in MERGES:
                 raise ValueError(f"{where} of two tensors has no layer here")
             return self.put(operation, MERGES[kind], {}, *given, merges=True)
-        x, number = given if isinstance(given[0], str) else given[::-1]
+        place = 0 if isinstance(given[0], str) else 1
+        x, number = given[place], given[1 - place]
         if x in self.halves:
             return self._half(operation, replace(self.halves[x], kind="sloped", numbers=(number,)))
         if len(given) != 2 or kind == "Maximum" or (kind in ("Sub", "RealDiv") and isinstance(given[1], str)):
             raise ValueError(f"{where} with numbers has no layer here")
         if kind in ("Add", "AddV2", "Sub"):
-            return self._plus(operation, x, -number if kind == "Sub" else number, given.index(x), where)
-        return self._times(operation, x, 1 / number if kind == "RealDiv" else number, given.index(x), where)
+            return self._plus(operation, x, -number if kind == "Sub" else number, place, where)
+        return self._times(operation, x, 1 / number if kind == "RealDiv" else number, place, where)
 
     def _prelu(self, operation: Operation, given: list[str], where: str) -> str:
         """relu(x) - slope * relu(-x)."""
@@ -384,7 +388,7 @@ class _Translation:
         """The norm behind x * scale + offset, when its parts are there: gamma / sqrt(variance + epsilon), beta - mean
         * scale. With them it goes on learning as it did."""
         times, shift = self.operation(operation.inputs[place]), self.operation(operation.inputs[1 - place])
-        if times is None or shift is None or times.kind != "Mul" or shift.kind != "Sub":
+        if times is None or shift is None or (operation.kind, times.kind, shift.kind) != ("AddV2", "Mul", "Sub"):
             return None
         scale_ref = next((ref for ref in times.inputs if isinstance(self.values[ref], np.ndarray)), None)
         parts = None if scale_ref is None else self._scale_parts(scale_ref)
@@ -430,6 +434,8 @@ class _Translation:
         return self.put(operation, "Activation", {"activation": ACTIVATIONS[kind]}, x)
 
     def pool(self, operation: Operation, given: list[Value], where: str) -> Value:
+        if operation.attributes["padding"].s == b"EXPLICIT":
+            raise ValueError(f"{where} pads by itself, which is not read: zeros would count")
         x, padding = self._padding(operation, given[0], where)
         kind = "MaxPooling2D" if operation.kind == "MaxPool" else "AveragePooling2D"
         config = {"pool_size": _sides(operation, "ksize"), "strides": _sides(operation, "strides"), "padding": padding}
@@ -560,7 +566,9 @@ class _Translation:
         height, width = (int(side) for side in size)
         return self.put(operation, "Resizing", {"height": height, "width": width, "interpolation": way}, x)
 
-    def same(self, operation: Operation, given: list[Value], where: str) -> Value:
+    def cast(self, operation: Operation, given: list[Value], where: str) -> Value:
+        if operation.attributes["DstT"].type != FLOAT:
+            raise ValueError(f"{where} to whole or shorter numbers has no layer here")
         return given[0]
 
     # What several of them ask.
@@ -621,7 +629,7 @@ def _slices(operation: Operation, given: list[Any], rank: int, where: str) -> li
 
 
 _WORDS: dict[str, Callable[[_Translation, Operation, list[Value], str], Value]] = {
-    "BiasAdd": _Translation.bias, "Cast": _Translation.same, "ConcatV2": _Translation.concat,
+    "BiasAdd": _Translation.bias, "Cast": _Translation.cast, "ConcatV2": _Translation.concat,
     "GatherV2": _Translation.gather,
     "Conv2D": _Translation.convolution, "DepthwiseConv2dNative": _Translation.convolution, "MatMul": _Translation.dense,
     "Neg": _Translation.negate,

@@ -179,7 +179,7 @@ def test_operations_of_plain_tensorflow_become_the_layers_they_mean(tmp_path) ->
         x = tf.reshape(x, (-1, 7, 7, 8))
         left, right = tf.split(x, 2, axis=-1)
         x = tf.concat([right, tf.maximum(left, right)], axis=-1)[:, 1:, :, :]
-        return tf.squeeze(tf.reduce_mean(x, (1, 2), keepdims=True), (1, 2)) @ dense
+        return tf.squeeze(tf.reduce_mean(scale * x, (1, 2), keepdims=True), (1, 2)) @ dense - (0.25 - scale[:3] * 2.0)
 
     path = saved(tmp_path, forward, kernel, scale, dense)
     again = read(path, tmp_path)
@@ -188,7 +188,8 @@ def test_operations_of_plain_tensorflow_become_the_layers_they_mean(tmp_path) ->
     kinds = [type(layer).__name__ for layer in again.layers]
     assert kinds == [
         "InputLayer", "ZeroPadding2D", "Conv2D", "DepthwiseConv2D", "HardSigmoid", "ChannelShuffle", "ChannelSlice",
-        "ChannelSlice", "Maximum", "Concatenate", "Cropping2D", "GlobalAveragePooling2D", "Flatten", "Dense",
+        "ChannelSlice", "Maximum", "Concatenate", "Cropping2D", "DepthwiseConv2D",
+        "GlobalAveragePooling2D", "Flatten", "Dense",
     ]  # fmt: skip
 
 
@@ -224,11 +225,29 @@ def _looping(image: Any) -> Any:
     return tf.while_loop(lambda x: tf.reduce_sum(x) > 1e9, lambda x: (x / 2,), (_ending(image),))[0]
 
 
+def _cast(image: Any) -> Any:
+    from zoo.keras import tf
+
+    return _ending(tf.cast(tf.cast(image, tf.int32), tf.float32))
+
+
+def _padded_pool(image: Any) -> Any:
+    from zoo.keras import tf
+
+    pads = [0, 0, 1, 1, 1, 1, 0, 0]
+    pooled = tf.raw_ops.MaxPool(
+        input=image, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="EXPLICIT", explicit_paddings=pads
+    )
+    return _ending(pooled)
+
+
 REFUSED = {
     "EagerPyFunc": _python,
     "WriteFile": _writing,
     "RandomUniform": _drawing,
     "While": _looping,
+    "whole or shorter": _cast,
+    "pads by itself": _padded_pool,
     "does not depend on": lambda image: np.ones((1, 4), np.float32),
     "ends in sigmoid": lambda image: __import__("zoo.keras", fromlist=["tf"]).tf.sigmoid(_ending(image)),
 }
