@@ -16,7 +16,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from exports.keras_config import MOMENTUM
 from exports.saved_model import Graph, Key, Operation, Ref, constant
@@ -38,7 +37,7 @@ ON_NUMBERS: dict[str, Callable[..., Any]] = {
     "Prod": lambda x, axes: np.prod(x, axis=tuple(np.ravel(axes).tolist()) or None),
     "ExpandDims": lambda x, axis: np.expand_dims(x, int(axis)), "Tile": np.tile,
     # How a network that learns its groups says which channel is in which.
-    "ArgMax": lambda x, axis: np.argmax(x, int(axis)), "Softmax": lambda x: softmax(x, axis=-1),
+    "ArgMax": lambda x, axis: np.argmax(x, int(axis)), "Softmax": lambda x: _softmax(x),
     "OneHot": lambda places, depth, on, off: np.where(np.arange(int(depth)) == places[..., None], on, off),
 }  # fmt: skip
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense")
@@ -593,6 +592,12 @@ class _Translation:
         sides = list(operation.attributes["explicit_paddings"].list.i)[2:6]
         rows = ((sides[0], sides[1]), (sides[2], sides[3]))
         return self.put(operation, "ZeroPadding2D", {"padding": rows}, x), "valid"
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    from scipy.special import softmax
+
+    return np.asarray(softmax(x, axis=-1))
 
 
 def _by_channel(number: np.ndarray, channels: int, where: str) -> np.ndarray:
