@@ -31,6 +31,8 @@ from zoo.layers import AFFINE
 from zoo.plans import Call, Plan
 
 MODEL_SUFFIXES = (*SUFFIXES, ".zip")  # a zip is a SavedModel's folder, which can be named as well
+# No folder is called so, and no file of this kind is read: refused before anything is looked for.
+FOREIGN_SUFFIXES = (".ckpt", ".json", ".npz", ".onnx", ".pb", ".pkl", ".pt", ".pth", ".safetensors", ".tflite")
 
 TIMEOUT_S = 180.0
 MEMORY_BYTES = 6 * 2**30

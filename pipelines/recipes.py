@@ -25,7 +25,7 @@ from typing import Any, Literal
 import pydantic
 
 import zoo
-from exports.keras_import import check_named
+from exports.keras_import import FOREIGN_SUFFIXES, check_named
 from pipelines.data import LARGEST_SIDE, SOURCES, check_shares
 from pipelines.methods import METHODS
 from pipelines.settings import Settings, explain, make, setting, shown
@@ -264,7 +264,8 @@ class Recipe(pydantic.BaseModel):
         if value is None or not value.startswith("file:"):
             return value
         path = Path(expanduser(value.removeprefix("file:")))
-        check_named(path)
+        if path.suffix in FOREIGN_SUFFIXES:  # another may be a folder that is gone, in the recipe of an old run
+            check_named(path)
         # A job runs in another folder than the one in which the path was typed.
         return f"file:{path.absolute()}"
 

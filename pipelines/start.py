@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
+from exports.keras_import import check_named
 from pipelines.data import find_source
 from pipelines.recipes import Recipe
 from pipelines.runs import Registry
@@ -67,3 +68,5 @@ def within_sight(recipe: Recipe) -> None:
     file = recipe.start_file
     if file is not None and not file.exists():
         raise ValueError(f"start = {recipe.start!r}: there is no file {file}; name a model file of this machine")
+    if file is not None:
+        check_named(file)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.recipes import Recipe
+from pipelines.start import within_sight
 from tests.pipelines.own import folder_of_digits, own_model
 
 GOOD = 0.85  # one of the 108 validation images is 0.9 points, and how well the model learns depends on the machine
@@ -23,8 +24,12 @@ def test_a_recipe_that_begins_with_a_file_keeps_it_and_says_no_architecture() ->
     assert "model" not in recipe.dump()
     again = Recipe.parse(recipe.dump())
     assert again.sha256 == recipe.sha256
-    with pytest.raises(ValueError, match="a model file ends in"):
+    with pytest.raises(ValueError, match=r"mine\.pt does not end in \.h5"):
         Recipe.of({"start": "file:mine.pt"})
+    # The recipe of an old run is read when the folder of its model is long gone.
+    gone = Recipe.of({"start": "file:gone.v2/model", "steps": ["export"]})
+    with pytest.raises(ValueError, match="there is no file"):
+        within_sight(gone)
     with pytest.raises(ValueError, match="leave the grid out"):
         Recipe.of({"start": "file:mine.h5", "grid": {"widths": [0.5, 1.0]}})
     with pytest.raises(ValueError, match="start_range"):
