@@ -103,13 +103,14 @@ def adopt_here(job: dict[str, Any], report: Any) -> None:
 
     def write() -> dict[str, Any]:
         path = Path(job["path"])
-        found = _read(path)
-        if found.channels_first:
+        given = found = _read(path)
+        if given.channels_first:
             put_channels_last(path)
-        contract = _contract(path, _read(path), job)
+            found = _read(path)
+        contract = _contract(path, found, job)
         first_run(path, selftest_path(path), contract, None)
         save_contract(contract, path)
-        return {"channels_first": found.channels_first}
+        return {"channels_first": given.channels_first}
 
     report_read(report, write)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-CHANNELS = (1, 3)
+from exports.contract import CHANNEL_ORDERS
 
 
 def channels_first(shape: tuple[int, ...]) -> bool:
     """Whether a file's image (batch, ...) has its channels before its sides."""
-    return len(shape) == 4 and shape[1] in CHANNELS and shape[-1] not in CHANNELS
+    known = CHANNEL_ORDERS.values()
+    return len(shape) == 4 and shape[1] in known and shape[-1] not in known
 
 
 def turned(shape: tuple[int, ...]) -> tuple[int, ...]:

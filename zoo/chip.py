@@ -16,6 +16,7 @@ import numpy as np
 
 from zoo.deploy import whole_convolution
 from zoo.plans import Call, Plan
+from zoo.rules import RULES
 
 if TYPE_CHECKING:
     from zoo.keras import keras
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 # The next number that a float32 knows: the converter's pattern asks for 3 exactly.
 ALMOST_THREE = float(np.nextafter(np.float32(3.0), np.float32(inf)))
 ORDERING = ("ChannelShuffle", "ChannelGather")
-LEARNING = ("CondensingConv2D", "CondensingDense", "LearnedGroupConv2D")
+LEARNING = tuple(kind for kind, rule in RULES.items() if rule.kind.startswith("learned"))
 
 
 def for_chip(model: keras.Model) -> keras.Model:
