@@ -77,7 +77,9 @@ def latency_view(choice: Choice) -> None:
         halves = " and ".join(f"{100 * one.median_error:.0f} % ({dtype})" for dtype, one in known.learnt.items())
         st.caption(
             "One thread, XNNPACK. Nine in ten networks of families left out of the calibration lay within the band; "
-            f"half were off by less than {halves}. {advice(one.median_error for one in known.learnt.values())}"
+            f"half were off by less than {halves}. Times are those of a core that nothing else uses: beside a busy "
+            "neighbour, as on a virtual machine, networks took 1.3 to 1.4 times as long where we tried it. "
+            f"{advice(one.median_error for one in known.learnt.values())}"
         )
     asked = [str(word) for word in (*command_words(choice), "--measure")]
     with st.container(horizontal=True):

@@ -1,8 +1,9 @@
-"""Times of many small files as they are inside a network, on a machine that changes its pace.
+"""Times of many small files as they are inside a network, on a machine that others use too.
 
-Whole minutes may go by in which everything takes twice as long (a neighbour on the same core, heat), and such times
-must not be mixed. Before and after each file a small network is timed that never changes: what it takes says the pace,
-and only times at one pace count. A file that never met it is timed again.
+A neighbour on the same core makes everything take 1.3 to 2 times as long, for milliseconds or for minutes, and times
+with and without one must not be mixed. So samples wait, though not for ever, until a loop of the interpreter, which
+feels a neighbour more than any kernel, runs as quickly as it does undisturbed; and of all samples the quick ones count,
+for a long call may be disturbed after it began.
 
 Processors lower their clock after wide vector instructions, for some hundred microseconds. Inside a network everything
 runs behind convolutions; alone, a kernel without such instructions was 1.3 times as fast. So a convolution is called
@@ -13,72 +14,86 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from exports.kernel_files import Kernel, kernel_file
 
-PACE = Kernel("depthwise", 56, (64,), 64, window=3)  # of the kernels tried, the one that slowed down as networks do
-PACE_CALLS = 5
-STEADY = 0.08  # of what the pace takes: times no further off are of one pace
-MOST_PASSES = 4  # for files that never met the usual pace, as many times the passes asked for
+PACE_STEPS = 2000  # of the loop, some 50 microseconds
+STEADY = 0.1  # of the pace: with a neighbour it was 1.6 to 2 times as much, without one it varied by so much
+UNDISTURBED = 0.05  # of the visits began at a quicker pace than what is taken for undisturbed
 LEAD = Kernel("conv", 14, (64,), 64, window=3)
-SAMPLE_S, SAMPLES = 0.0003, 9
+SAMPLE_S, SAMPLES, ENOUGH = 0.0003, 9, 6
+PATIENCE_S = 0.06  # that a visit lasts; a long call is called once at least
+QUICK = 0.1  # of the samples are quicker than what is given
+MOST_PASSES = 3  # for files that were disturbed, as many times the passes asked for
+
+
+class Sample(NamedTuple):
+    """Milliseconds of a call, and the seconds that the loop took before it."""
+
+    ms: float
+    pace: float
 
 
 def time_files(
     files: Sequence[Callable[[], bytes]], *, passes: int = 3, progress: Callable[[int, int], None] | None = None
 ) -> list[float]:
-    """Milliseconds of a call of each .tflite, one thread, XNNPACK: the least of several passes over all, at the pace
-    that most of them met. Where a file never met it, its time is scaled by what the pace took then.
+    """Milliseconds of a call of each .tflite, one thread, XNNPACK: the quick ones of several visits to each.
 
-    `progress(done, total)` is called after each file; `total` grows when files must be timed again.
+    `progress(done, total)` is called after each visit; `total` grows when disturbed files must be timed again.
     """
-    pace, lead = _ready(kernel_file(PACE)), _ready(kernel_file(LEAD))
-    met: list[list[tuple[float, float]]] = [[] for _ in files]  # (milliseconds, pace) of each file
+    lead = _ready(kernel_file(LEAD))
+    begun: list[float] = []  # the pace at which each visit began
+    met: list[list[Sample]] = [[] for _ in files]
     waiting = list(range(len(files)))
     done, total = 0, passes * len(files)
     for turn in range(MOST_PASSES * passes if files else 0):
         for at in waiting:
-            before = _pace(pace)
-            ms = _time(files[at](), lead)
-            met[at].append((ms, (before + _pace(pace)) / 2))
+            call = _ready(files[at]())
+            begun.append(_pace())
+            met[at] += _samples(call, lead, _undisturbed(begun))
             done += 1
             if progress is not None:
                 progress(done, total)
         if turn + 1 >= passes:
-            usual = _usual(met)
-            waiting = [at for at, times in enumerate(met) if not _steady(times, usual)]
+            most = _undisturbed(begun)
+            waiting = [at for at, own in enumerate(met) if sum(one.pace <= most for one in own) < ENOUGH]
             total += len(waiting)
             if not waiting:
                 break
-    usual = _usual(met) if met else 1.0
-    return [
-        min(_steady(times, usual)) if _steady(times, usual) else median(ms * usual / pace for ms, pace in times)
-        for times in met
-    ]
+    return [float(np.quantile([one.ms for one in own], QUICK)) for own in met]
 
 
-def _usual(met: list[list[tuple[float, float]]]) -> float:
-    """The pace that most files met, the quickest of those."""
-    paces = np.sort([pace for times in met for _, pace in times])
-    candidates = np.unique(paces[np.linspace(0, len(paces) - 1, 41).astype(int)])
-    return float(max(candidates, key=lambda one: sum(bool(_steady(times, one)) for times in met)))
+def _undisturbed(begun: list[float]) -> float:
+    return (1 + STEADY) * float(np.quantile(begun, UNDISTURBED))
 
 
-def _steady(times: list[tuple[float, float]], usual: float) -> list[float]:
-    return [ms for ms, pace in times if abs(pace / usual - 1) <= STEADY]
-
-
-def _pace(call: Callable[[], Any]) -> float:
-    found = []
-    for _ in range(PACE_CALLS):
+def _samples(call: Callable[[], Any], lead: Callable[[], Any], most: float) -> list[Sample]:
+    """Samples at a pace of at most this; of any pace when patience ends."""
+    before = time.perf_counter()
+    call()
+    repeats = max(1, int(SAMPLE_S / max(time.perf_counter() - before, 1e-7)))
+    until = time.perf_counter() + PATIENCE_S
+    found: list[Sample] = []
+    while len(found) < SAMPLES and (not found or time.perf_counter() < until):
+        pace = _pace()
+        if pace > most and time.perf_counter() < until:
+            continue
+        lead()
         before = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - before)
-    return median(found)
+        for _ in range(repeats):
+            call()
+        found.append(Sample(1e3 * (time.perf_counter() - before) / repeats, pace))
+    return found
+
+
+def _pace() -> float:
+    before = time.perf_counter()
+    for _ in range(PACE_STEPS):
+        pass
+    return time.perf_counter() - before
 
 
 def _ready(content: bytes) -> Callable[[], Any]:
@@ -93,18 +108,3 @@ def _ready(content: bytes) -> Callable[[], Any]:
         net.set_tensor(one["index"], noise.clip(-127, 127).astype(one["dtype"]))
     net.invoke()
     return net.invoke
-
-
-def _time(content: bytes, lead: Callable[[], Any]) -> float:
-    call = _ready(content)
-    before = time.perf_counter()
-    call()
-    repeats = max(1, int(SAMPLE_S / max(time.perf_counter() - before, 1e-7)))
-    found = []
-    for _ in range(SAMPLES):
-        lead()
-        before = time.perf_counter()
-        for _ in range(repeats):
-            call()
-        found.append((time.perf_counter() - before) / repeats)
-    return 1e3 * median(found)

@@ -40,11 +40,11 @@ from pipelines.jobs import alone_on_machine
 from pipelines.runs import Home
 from zoo.sketches import Sketch
 
-FILE, FORMAT = "machine_latency.json", 2
+FILE, FORMAT = "machine_latency.json", 3  # 3: times without a neighbour on the core
 DTYPES = ("float32", "int8")
 TURNS = 3  # of every network in a pass: they are few, and all else is judged by them
 ROUNDS = 9  # of the timing of a single network
-DISTURBED = 0.1  # a median error beyond it; idle it was 2.8 to 5.7 %, beside two busy processes 18.6 %
+DISTURBED = 0.1  # a median error beyond it; idle it was 3.9 and 6.4 %
 COVERED = 0.9  # of the networks of families left out lie within the band
 STALE = ("cpu", "ai_edge_litert")  # a prediction learnt with another of these is not given
 
@@ -103,7 +103,9 @@ Progress = Callable[[int, int, str], None]
 
 
 class Prediction(NamedTuple):
-    """Milliseconds of one image in a .tflite, one thread, XNNPACK, with the band that holds nine in ten networks."""
+    """Milliseconds of one image in a .tflite, one thread, XNNPACK, while nothing else shares the core, with the
+    band that holds nine in ten networks.
+    """
 
     ms: float
     low: float
@@ -171,7 +173,7 @@ def calibrate(
     rows: list[dict[str, Any]] = []
     for dtype in DTYPES:
         with alone_on_machine(home, timeout_s=600):
-            # In one list: when the machine changes its pace, every pass has both at the same pace.
+            # In one list: what disturbs the machine for a while disturbs both.
             files = [partial(kernel_file, one, dtype) for one in kernels]
             files += [partial(network_file, one, dtype) for one in sketches] * TURNS
             ms = time_files(files, passes=passes, progress=partial(_told, progress, f"timing {dtype}"))
@@ -256,8 +258,7 @@ def timed(home: Home, sketch: Sketch) -> dict[str, Any]:
     contents = {dtype: network_file(sketch, dtype) for dtype in DTYPES}
     with alone_on_machine(home, timeout_s=60):
         found = {
-            dtype: [time_files([partial(bytes, content)], passes=1)[0] for _ in range(ROUNDS)]
-            for dtype, content in contents.items()
+            dtype: time_files([partial(bytes, content)] * ROUNDS, passes=1) for dtype, content in contents.items()
         }
     return {
         **{dtype: {"ms": median(ms), "interval": list(median_interval(ms))} for dtype, ms in found.items()},
