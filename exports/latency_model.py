@@ -161,12 +161,13 @@ class LatencyModel:
 
     def alone(self, kernels: Sequence[Kernel]) -> np.ndarray:
         """Milliseconds of each kernel when nothing else is computed."""
-        found = np.zeros(len(kernels))
-        for routine in {routine_of(one) for one in kernels}:
-            places = [at for at, one in enumerate(kernels) if routine_of(one) == routine]
-            rows = np.array([features(kernels[at]) for at in places])
-            found[places] = np.exp(self.processes[routine](rows))
-        return found
+        alike: dict[str, list[Kernel]] = {}
+        for one in dict.fromkeys(kernels):  # networks repeat their kernels
+            alike.setdefault(routine_of(one), []).append(one)
+        ms: dict[Kernel, float] = {}
+        for routine, own in alike.items():
+            ms.update(zip(own, np.exp(self.processes[routine](np.array([features(one) for one in own]))), strict=True))
+        return np.array([ms[one] for one in kernels])
 
     def parts(self, kernels: Sequence[Kernel]) -> np.ndarray:
         """Milliseconds of each kernel inside a network."""
