@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from exports import Artifact, measure
-from exports.latency import _repeats, verdict
+from exports.latency import _repeats, round_seconds, verdict
 
 
 def test_files_are_measured_side_by_side_with_intervals(artifacts: dict[str, Artifact]):
@@ -31,6 +32,24 @@ def test_a_file_against_itself_is_close_to_one(artifacts: dict[str, Artifact]):
     artifact = artifacts["tflite_float32"]
     report = measure([(artifact.path, artifact.contract)] * 2, rounds=8)
     assert report.rows[1].ratio == pytest.approx(1.0, abs=0.25)
+
+
+def test_a_neighbour_that_comes_within_a_round_does_not_change_the_ratio():
+    turns = np.array([1.0] * 7 + [1.7] * 8 + [1.2] * 6)
+    first, second, third = round_seconds([0.002 * turns, 0.0022 * turns, 0.03 * turns])
+    assert (second / first, third / first) == pytest.approx((1.1, 15.0))
+    assert first == pytest.approx(0.002 * 1.2)
+
+
+def test_a_sample_that_something_hit_alone_does_not_count():
+    ours, theirs = np.full(21, 0.001), np.full(21, 0.0011)
+    ours[[2, 9, 15]] *= 3.0
+    found = round_seconds([ours, theirs])
+    assert found == pytest.approx([0.001, 0.0011])
+
+
+def test_a_single_file_takes_the_median_of_its_samples():
+    assert round_seconds([[0.003, 0.001, 0.002]]) == pytest.approx([0.002])
 
 
 @pytest.mark.parametrize(
