@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from math import log
 from typing import Any, NamedTuple
 
@@ -84,16 +85,19 @@ def _channels(draw: np.random.Generator) -> int:
     return max(step, found // step * step)
 
 
-def features(kernel: Kernel) -> list[float]:
-    """What a kernel's time may depend on, on scales where equal steps mean equal factors."""
-    each, outputs = sum(kernel.inputs) / kernel.groups, kernel.outputs / kernel.groups
-    # Kernels compute outputs in tiles of 16 or 32, whole ones.
-    padded = [log(-(-outputs // tile) * tile / outputs) for tile in (16, 32)]
-    return [
-        log(kernel.macs + 1), log(kernel.read), log(kernel.written), log(kernel.weights + 1), log(each), log(outputs),
-        log(min(kernel.inputs)), log(kernel.side), 2 * log(kernel.window), float(kernel.stride), log(kernel.groups),
-        *padded, float(each % 4 != 0), float(len(kernel.inputs)),
-    ]  # fmt: skip
+def features(kernels: Sequence[Kernel]) -> np.ndarray:
+    """What a kernel's time may depend on, a row each, on scales where equal steps mean equal factors."""
+    sizes, others = [], []
+    for one in kernels:
+        each, outputs = sum(one.inputs) / one.groups, one.outputs / one.groups
+        # Kernels compute outputs in tiles of 16 or 32, whole ones.
+        padded = [-(-outputs // tile) * tile / outputs for tile in (16, 32)]
+        sizes.append(
+            (one.macs + 1, one.read, one.written, one.weights + 1, each, outputs, min(one.inputs), one.side,
+             one.window**2, one.groups, *padded)
+        )  # fmt: skip
+        others.append((one.stride, each % 4 != 0, len(one.inputs)))
+    return np.column_stack([np.log(np.array(sizes, float)), np.array(others, float)])
 
 
 @dataclass(frozen=True)
@@ -108,14 +112,19 @@ class _Process:
     points: np.ndarray
     weights: np.ndarray
 
+    @cached_property
+    def _known(self) -> tuple[np.ndarray, np.ndarray]:
+        points = self.points / self.lengths
+        return points, (points**2).sum(1)
+
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         x = (rows - self.mean) / self.scale
-        near = _matern(x / self.lengths, self.points / self.lengths, self.height)
+        near = _matern(x / self.lengths, *self._known, self.height)
         return np.column_stack([np.ones(len(x)), x]) @ self.trend + near @ self.weights
 
 
-def _matern(one: np.ndarray, other: np.ndarray, height: np.ndarray) -> np.ndarray:
-    squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2.0 * one @ other.T
+def _matern(one: np.ndarray, other: np.ndarray, other_squares: np.ndarray, height: np.ndarray) -> np.ndarray:
+    squares = (one**2).sum(1)[:, None] + other_squares[None] - 2.0 * one @ other.T
     far = np.sqrt(3.0 * np.maximum(squares, 0.0))
     return height * (1.0 + far) * np.exp(-far)
 
@@ -166,7 +175,7 @@ class LatencyModel:
             alike.setdefault(routine_of(one), []).append(one)
         ms: dict[Kernel, float] = {}
         for routine, own in alike.items():
-            ms.update(zip(own, np.exp(self.processes[routine](np.array([features(one) for one in own]))), strict=True))
+            ms.update(zip(own, np.exp(self.processes[routine](features(own))), strict=True))
         return np.array([ms[one] for one in kernels])
 
     def parts(self, kernels: Sequence[Kernel]) -> np.ndarray:
@@ -195,7 +204,7 @@ def learn(timed: Timed) -> LatencyModel:
     processes = {}
     for routine in dict.fromkeys(routine_of(kernel) for kernel, _ in timed):
         own = [(kernel, ms) for kernel, ms in timed if routine_of(kernel) == routine]
-        rows = np.array([features(kernel) for kernel, _ in own])
+        rows = features([kernel for kernel, _ in own])
         values = np.log(np.maximum(np.array([ms for _, ms in own]) - call_ms, 5e-5))
         processes[routine] = _fitted(rows, values)
     return LatencyModel(processes, call_ms)
@@ -232,7 +241,7 @@ def as_plain(model: LatencyModel) -> dict[str, Any]:
         "slower": model.slower,
         "weight_ms": model.weight_ms,
         "processes": {
-            routine: {name: np.asarray(value).tolist() for name, value in vars(one).items()}
+            routine: {field.name: np.asarray(getattr(one, field.name)).tolist() for field in fields(one)}
             for routine, one in model.processes.items()
         },
     }
