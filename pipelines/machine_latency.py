@@ -44,7 +44,7 @@ FILE, FORMAT = "machine_latency.json", 3  # 3: times without a neighbour on the 
 DTYPES = ("float32", "int8")
 TURNS = 3  # of every network in a pass: they are few, and all else is judged by them
 ROUNDS = 9  # of the timing of a single network
-DISTURBED = 0.1  # a median error beyond it; idle it was 3.9 and 6.4 %
+DISTURBED = 0.1  # a median error beyond it; idle it was 2.8 to 8.5 %
 COVERED = 0.9  # of the networks of families left out lie within the band
 STALE = ("cpu", "ai_edge_litert")  # a prediction learnt with another of these is not given
 
