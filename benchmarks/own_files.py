@@ -50,6 +50,7 @@ def run(model: Path, officials: list[Path], rounds: int = ROUNDS) -> dict[str, A
             ours = own[official.format]
             pair = (official, ours)
             timed = measure([(one.path, one.contract) for one in pair], rounds=rounds).rows[1]
+            low, high = timed.ratio_interval
             for whose, one in zip(("official", "ours"), pair, strict=True):
                 right = predict(one.path, one.contract, compared).argmax(1) == wanted
                 rows.append(
@@ -57,7 +58,7 @@ def run(model: Path, officials: list[Path], rounds: int = ROUNDS) -> dict[str, A
                         "file": f"{whose}, {one.contract.input.dtype}",
                         "bytes": f"{one.bytes:,}",
                         "answers as Keras": f"{100 * right.mean():.1f} %",
-                        "time ratio": "1" if whose == "official" else f"{timed.ratio:.3f} {list(timed.ratio_interval)}",
+                        "time ratio": "1" if whose == "official" else f"{timed.ratio:.3f} ({low:.3f} to {high:.3f})",
                         "verdict": "" if whose == "official" else timed.verdict,
                     }
                 )

@@ -7,15 +7,14 @@ not depend on them. All maps are square; padding keeps the size, but for the str
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from exports.tflite_graph import TfliteGraph
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(NamedTuple):
     """One operator. `side` is that of its output; `inputs` are channels, of each input where there are several.
 
     `kind` is a name of `KINDS`; what a kind does not have is 1.

@@ -66,6 +66,8 @@ def _of(op: Op, shapes: list[tuple[int, ...]]) -> list[Kernel]:
 
 
 def _side(shape: tuple[int, ...]) -> int:
+    if len(shape) == 3 and shape[0] == shape[1]:
+        return shape[0]  # what most maps are, and quicker
     return max(1, round(sqrt(prod(shape[:-1]))))
 
 
@@ -75,11 +77,10 @@ def _same(kind: str, op: Op) -> Kernel:
 
 def _windowed(kind: str) -> Callable[[Op, list[tuple[int, ...]]], list[Kernel]]:
     def make(op: Op, shapes: list[tuple[int, ...]]) -> list[Kernel]:
-        window = max(1, round(sqrt(prod(op.config.get("kernel_size") or op.config["pool_size"]))))
-        stride = int((op.config.get("strides") or op.config.get("pool_size") or (1,))[0])
-        return [
-            Kernel(kind, _side(op.shape), (shapes[0][-1],), op.shape[-1], window, stride, op.config.get("groups", 1))
-        ]
+        config = op.config
+        window = _side((*(config.get("kernel_size") or config["pool_size"]), 1))
+        stride = int((config.get("strides") or config.get("pool_size") or (1,))[0])
+        return [Kernel(kind, _side(op.shape), (shapes[0][-1],), op.shape[-1], window, stride, config.get("groups", 1))]
 
     return make
 

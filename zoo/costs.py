@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -151,8 +152,7 @@ def homes(sketch: Sketch) -> dict[str, str]:
 
     An operation folds only when it is the sole reader of what it folds into.
     """
-    readers = Counter(name for op in sketch.ops for name in op.inputs)
-    readers.update(sketch.outputs)
+    readers = Counter(chain(chain.from_iterable(op.inputs for op in sketch.ops), sketch.outputs))
     home: dict[str, str] = {}
     activated: set[str] = set()
     for op in sketch.ops:

@@ -39,10 +39,13 @@ class Traffic:
     @cached_property
     def inputs(self) -> dict[str, tuple[str, ...]]:
         """For every operation that stays those it reads from, folded ones replaced by their home."""
+        home = self.home
         found: dict[str, dict[str, None]] = {op.name: {} for op in self.ops}
         for op in self.sketch.ops:
-            own = self.home[op.name]
-            found[own].update((self.home[name], None) for name in op.inputs if self.home[name] != own)
+            own = home[op.name]
+            for name in op.inputs:
+                if home[name] != own:
+                    found[own][home[name]] = None
         return {name: tuple(sources) for name, sources in found.items()}
 
     @cached_property
