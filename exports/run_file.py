@@ -82,17 +82,29 @@ class OnnxRunner:
     def __init__(self, path: Path, *, batch: int = 1, threads: int = 1) -> None:
         import onnxruntime
 
+        self.batch = batch
+        try:
+            self._session = self._opened(path, threads, exact="1")
+        except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
+            # Refused where layers share a constant, as in files from elsewhere; `onnx_int8` shares none.
+            self._session = self._opened(path, threads, exact="0")
+        image = self._session.get_inputs()[0]
+        if isinstance(image.shape[0], int) and image.shape[0] != batch:
+            raise ValueError(f"{path.name} takes {image.shape[0]} image per call, not {batch}")
+        self._image = image.name
+
+    @staticmethod
+    def _opened(path: Path, threads: int, *, exact: str) -> Any:
+        """A session. Unless `exact` is 1, x86 without VNNI adds pairs of int8 products in 16 bits, which overflow."""
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3
-        self.batch = batch
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        image = self._session.get_inputs()[0]
-        if isinstance(image.shape[0], int) and image.shape[0] != batch:
-            raise ValueError(f"{path.name} takes {image.shape[0]} image per call, not {batch}")
-        self._image = image.name
+        options.add_session_config_entry("session.x64quantprecision", exact)
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def __call__(self, raw: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self._image: raw})[0]
