@@ -52,9 +52,11 @@ def answer(raw):
         "numpy, onnxruntime",
         "import onnxruntime",
         """\
-how = onnxruntime.SessionOptions()
-how.add_session_config_entry("session.x64quantprecision", "1")  # int8 without overflow on x86 processors without VNNI
-net = onnxruntime.InferenceSession(str(here / "{model}"), how, providers=["CPUExecutionProvider"])
+def opened(exact):
+    how = onnxruntime.SessionOptions(); how.add_session_config_entry("session.x64quantprecision", exact)
+    return onnxruntime.InferenceSession(str(here / "{model}"), how, providers=["CPUExecutionProvider"])
+try: net = opened("1")  # int8 without overflow on x86 processors without VNNI
+except Exception: net = opened("0")  # refused where layers share constants
 answer = lambda raw: net.run(None, {{i["name"]: raw}})[0][0]""",
     ),
 }

@@ -28,12 +28,10 @@ def opened(path, contract):
         values = np.clip(np.rint(values / image["scale"]) + image["zero_point"], *limits(image["dtype"]))
     values = values.astype(image["dtype"])
     if path.suffix == ".onnx":
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.x64quantprecision", "1")  # exact int8 on x86 without VNNI
-        net = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        try:
+            net = onnx_session(path, "1")  # int8 without overflow on x86 processors without VNNI
+        except Exception:  # refused where layers share constants
+            net = onnx_session(path, "0")
         name = net.get_inputs()[0].name
         return lambda: net.run(None, {name: values})
     try:
@@ -44,6 +42,16 @@ def opened(path, contract):
     net.allocate_tensors()
     net.set_tensor(net.get_input_details()[0]["index"], values)
     return net.invoke
+
+
+def onnx_session(path, exact):
+    """A session on one thread; `exact` is the value of ONNX Runtime's option for int8 on x86."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", exact)
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def limits(dtype):

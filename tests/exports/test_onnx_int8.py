@@ -52,25 +52,22 @@ def test_the_same_model_gives_the_same_bytes(artifacts: dict[str, Artifact], dig
 def test_constants_may_be_shared_by_files_from_elsewhere(artifacts: dict[str, Artifact], digits, tmp_path: Path):
     plain = artifacts["onnx_int8"]
     graph = onnx.load(str(plain.path))
-    first: dict[bytes, str] = {}
+    constants = {one.name: one for one in graph.graph.initializer if one.data_type == onnx.TensorProto.INT8}
+    first: dict[tuple[bytes, tuple[int, ...]], str] = {}
     for node in graph.graph.node:
         for place, name in enumerate(node.input):
-            (own,) = [one for one in graph.graph.initializer if one.name == name] or [None]
-            if own is not None and own.data_type == onnx.TensorProto.INT8:
-                node.input[place] = first.setdefault(own.raw_data + bytes(own.dims), name)
+            own = constants.get(name)
+            if own is not None:
+                node.input[place] = first.setdefault((own.raw_data, tuple(own.dims)), name)
     path = tmp_path / "shared.onnx"
     onnx.save(graph, str(path))
-    assert len(set(first.values())) < sum(one.data_type == onnx.TensorProto.INT8 for one in graph.graph.initializer)
+    assert len(first) < len(constants)
     answers = predict(path, plain.contract, digits.images)
     assert np.mean(answers.argmax(1) == predict(plain.path, plain.contract, digits.images).argmax(1)) >= 0.95
 
 
 @pytest.mark.parametrize("name", others_slow(NAMES, ("mobilenet_v1",)))
 def test_every_network_answers_alike(name: str, tmp_path: Path):
-    """As near to the .tflite as its own two sets of kernels are to each other; on every processor, see `EXACT`."""
     files, pixels = written(name, ["tflite_int8", "onnx_int8"], tmp_path, 32)
-    tflite = files[0]
-    kernels = [predict(tflite.path, tflite.contract, pixels, kernels=one) for one in ("xnnpack", "reference")]
     apart = steps_apart(*files, pixels)
-    rounding = np.abs(kernels[0] - kernels[1]) / tflite.contract.output.scale
-    assert apart.mean() <= max(1, rounding.mean()), (apart, rounding.mean())
+    assert apart.mean() <= 1, apart
