@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from exports.contract import Contract
+from exports.onnx_constants import give_each_its_own
 
 KERNELS = ("xnnpack", "builtin", "reference")
 ONNX_KERNELS = "onnxruntime"
@@ -80,34 +81,38 @@ class OnnxRunner:
     """An .onnx file in ONNX Runtime's CPU provider."""
 
     def __init__(self, path: Path, *, batch: int = 1, threads: int = 1) -> None:
-        import onnxruntime
-
         self.batch = batch
-        try:
-            self._session = self._opened(path, threads, exact="1")
-        except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
-            # Refused where layers share a constant, as in files from elsewhere; `onnx_int8` shares none.
-            self._session = self._opened(path, threads, exact="0")
+        self._session = onnx_session(path, threads)
         image = self._session.get_inputs()[0]
         if isinstance(image.shape[0], int) and image.shape[0] != batch:
             raise ValueError(f"{path.name} takes {image.shape[0]} image per call, not {batch}")
         self._image = image.name
 
-    @staticmethod
-    def _opened(path: Path, threads: int, *, exact: str) -> Any:
-        """A session. Unless `exact` is 1, x86 without VNNI adds pairs of int8 products in 16 bits, which overflow."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.x64quantprecision", exact)
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
     def __call__(self, raw: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self._image: raw})[0]
+
+
+def onnx_session(path: Path, threads: int = 1) -> Any:
+    """The ONNX Runtime session of an .onnx file, in which sums of int8 do not overflow on any processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    # Otherwise x86 without VNNI adds pairs of int8 products in 16 bits.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    providers = ["CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
+        # Refused where layers share constants, as in files from elsewhere: a copy in memory shares none.
+        import onnx
+
+        model = onnx.load(str(path), load_external_data=False)
+        give_each_its_own(model.graph)
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
 
 
 class KerasRunner:

@@ -29,7 +29,7 @@ VARIABLES = ("VarHandleOp", "VariableV2")
 ORDERING = ("NoOp",)
 COMPUTING = (
     "Add", "AddN", "AddV2", "ArgMax", "AvgPool", "BatchToSpaceND", "BiasAdd", "Cast", "ConcatV2", "Const", "Conv2D",
-    "DepthwiseConv2dNative", "Elu", "ExpandDims", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3",
+    "DepthwiseConv2dNative", "Elu", "ExpandDims", "FloorMod", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3",
     "GatherV2", "LeakyRelu", "MatMul", "Max", "Maximum", "MaxPool", "Mean", "Mul", "Neg", "OneHot", "Pack", "Pad",
     "PadV2", "Placeholder", "Prod", "ReadVariableOp", "RealDiv", "Relu", "Relu6", "Reshape", "ResizeBilinear",
     "ResizeNearestNeighbor", "Rsqrt", "Selu", "Shape", "Sigmoid", "Softmax", "Softplus", "Softsign",

@@ -35,7 +35,7 @@ ON_NUMBERS: dict[str, Callable[..., Any]] = {
     "Pack": lambda *parts: np.stack(parts),
     "ConcatV2": lambda *parts: np.concatenate(parts[:-1], axis=int(parts[-1])),
     "Prod": lambda x, axes: np.prod(x, axis=tuple(np.ravel(axes).tolist()) or None),
-    "ExpandDims": lambda x, axis: np.expand_dims(x, int(axis)), "Tile": np.tile,
+    "ExpandDims": lambda x, axis: np.expand_dims(x, int(axis)), "Tile": np.tile, "FloorMod": np.mod,
     # How a network that learns its groups says which channel is in which.
     "ArgMax": lambda x, axis: np.argmax(x, int(axis)), "Softmax": lambda x: _softmax(x),
     "OneHot": lambda places, depth, on, off: np.where(np.arange(int(depth)) == places[..., None], on, off),

@@ -21,6 +21,7 @@ HEAD = """\
 import json, pathlib, sys
 import numpy as np
 {runtime}
+if sys.argv[1:] in (["-h"], ["--help"]): sys.exit(print(__doc__))
 here = pathlib.Path(__file__).parent
 c = json.loads((here / "{contract}").read_text("utf-8")); i = c["input"]
 {run}
@@ -28,8 +29,8 @@ if len(sys.argv) == 1:
     with np.load(here / "{selftest}") as test: pairs = list(zip(test["input"], test["output"]))
     good = [answer(raw[None]).argmax() == wanted.argmax() for raw, wanted in pairs]
     sys.exit(print(f"self-test: {{sum(good)}} of {{len(good)}} as expected") or not all(good))
-from PIL import Image, ImageOps
-image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("{mode}")
+try: from PIL import Image, ImageOps; image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("{mode}")
+except (ImportError, OSError) as error: sys.exit(f"{{sys.argv[1]}}: {{error}}; photos need Pillow: pip install pillow")
 image = image.resize((i["width"], i["height"]), Image.Resampling.{kernel})
 pixels = np.asarray(image, np.float32).reshape(1, i["height"], i["width"], i["channels"])
 raw = pixels * i["pixel_scale"] + i.get("pixel_offset", 0)

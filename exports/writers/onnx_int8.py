@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from exports.tflite_file import TensorFacts
+import numpy as np
+
+from exports.onnx_constants import give_each_its_own
+from exports.tflite_file import TensorFacts, pack, parse
 from exports.writers import tflite
 from exports.writers.onnx import OPSET, settled_bytes
 from exports.writers.source import Source
@@ -38,26 +41,55 @@ def write(source: Source, format_id: str, path: Path) -> list[str]:
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="litesmith-onnx-") as folder:
         file = Path(folder) / "int8.tflite"
-        file.write_bytes(tflite.convert(source, "tflite_int8"))
+        file.write_bytes(_with_flat_dense(tflite.convert(source, "tflite_int8")))
         graph, _ = tf2onnx.convert.from_tflite(str(file), opset=OPSET)
-    _unshare(graph.graph)
+    give_each_its_own(graph.graph)
     path.write_bytes(settled_bytes(graph))
     return [EXACT]
 
 
-def _unshare(graph: Any) -> None:
-    """Gives each layer int8 constants of its own: with shared ones ONNX Runtime refuses the option of `EXACT`."""
-    import onnx
+def _with_flat_dense(content: bytes) -> bytes:
+    """The .tflite with a RESHAPE in front of every dense layer that reads a map: there tf2onnx forgets the bias."""
+    from ai_edge_litert import schema_py_generated as schema
 
-    constants = {one.name: one for one in graph.initializer if one.data_type == onnx.TensorProto.INT8}
-    met: Counter[str] = Counter()
-    for node in graph.node:
-        for place, name in enumerate(node.input):
-            met[name] += name in constants
-            if met[name] > 1:
-                own = onnx.TensorProto.FromString(constants[name].SerializeToString())
-                own.name = node.input[place] = f"{name}_{met[name]}"
-                graph.initializer.append(own)
+    file = parse(content)
+    model, (graph,) = file.model, file.model.subgraphs
+    placed = []
+    for operator in graph.operators:
+        if file.operator(operator)[0] == "FULLY_CONNECTED" and len(graph.tensors[operator.inputs[0]].shape) != 2:
+            given, kernel = (graph.tensors[place] for place in operator.inputs[:2])
+            shape = np.asarray([prod(given.shape) // kernel.shape[1], kernel.shape[1]], np.int32)
+            held, sides, flat = schema.BufferT(), schema.TensorT(), schema.TensorT()
+            held.data = np.frombuffer(shape.tobytes(), np.uint8)
+            model.buffers.append(held)
+            sides.name, sides.shape, sides.type = given.name + b"/sides", [2], schema.TensorType.INT32
+            sides.buffer = len(model.buffers) - 1
+            flat.name, flat.shape, flat.type, flat.buffer = given.name + b"/flat", shape, given.type, 0
+            flat.quantization = given.quantization
+            graph.tensors += [sides, flat]
+            last = len(graph.tensors) - 1
+            reshape = schema.OperatorT()
+            reshape.opcodeIndex = _opcode(model, schema.BuiltinOperator.RESHAPE)
+            reshape.inputs, reshape.outputs = [operator.inputs[0], last - 1], [last]
+            operator.inputs = [last, *operator.inputs[1:]]
+            placed.append(reshape)
+        placed.append(operator)
+    graph.operators = placed
+    return pack(model)
+
+
+def _opcode(model: Any, number: int) -> int:
+    """Where a file lists this kind of operator; it is added where it does not."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    known = [code.builtinCode for code in model.operatorCodes]
+    if number not in known:
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = number
+        code.version = 1
+        model.operatorCodes.append(code)
+        known.append(number)
+    return known.index(number)
 
 
 def ends_of(path: Path) -> tuple[TensorFacts, TensorFacts]:

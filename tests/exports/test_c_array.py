@@ -140,7 +140,7 @@ def test_the_sample_runs_where_there_is_only_the_runtime_and_numpy(packed, tmp_p
                 continue
             (bare / top).symlink_to(Path(str(metadata.distribution(package).locate_file(top))))
     code = (
-        f"import sys, runpy; sys.path.append({str(bare)!r}); sys.argv = ['classify.py']; "
+        f"import sys, runpy; sys.path.append({str(bare)!r}); sys.argv = ['classify.py', *sys.argv[1:]]; "
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     command = [sys.executable, "-I", "-S", "-c", code]
@@ -149,6 +149,11 @@ def test_the_sample_runs_where_there_is_only_the_runtime_and_numpy(packed, tmp_p
     assert "self-test: 2 of 2 as expected" in done.stdout
     check = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({str(bare)!r}); import PIL"]
     assert subprocess.run(check, capture_output=True, check=False).returncode != 0
+    asked = subprocess.run(
+        [*command, "photo.png"], cwd=tmp_path / "unpacked", capture_output=True, text=True, check=False
+    )
+    assert (asked.returncode, asked.stdout) == (1, "")
+    assert asked.stderr.splitlines()[-1] == "photo.png: No module named 'PIL'; photos need Pillow: pip install pillow"
     with np.load(tmp_path / "unpacked" / "small_tflite_int8.selftest.npz") as stored:
         wrong = {**stored, "output": stored["output"][:, ::-1]}
     np.savez(tmp_path / "unpacked" / "small_tflite_int8.selftest.npz", **wrong)

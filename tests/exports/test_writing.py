@@ -216,5 +216,15 @@ def test_the_sample_in_the_bundle_names_the_class_of_a_real_picture(
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )
     assert done.stdout.strip() == LABELS[int(expected.argmax())]
+    (tmp_path / "notes.png").write_text("no picture")
+    for argument, code, said in (("--help", 0, "the self-test"), ("notes.png", 1, "cannot identify"),
+                                 ("gone.png", 1, "No such file")):  # fmt: skip
+        odd = subprocess.run(
+            [sys.executable, "-P", str(tmp_path / "unpacked" / "classify.py"), argument],
+            capture_output=True, text=True, check=False, cwd=tmp_path,
+        )
+        assert odd.returncode == code
+        assert said in odd.stdout + odd.stderr
+        assert "Traceback" not in odd.stderr
     lines = (tmp_path / "unpacked" / "classify.py").read_text().splitlines()
     assert len(lines) <= 24
