@@ -42,7 +42,7 @@ bench: $(VENV)/development ## speed as ratios, measured side by side
 bench-long: $(VENV)/development ## the Fashion-MNIST recipe, then the long tables; hours, goes on where it stopped
 	test -s build/fashion_mnist_small.json || $(BIN)/python -m pipelines run fashion_mnist_small --json > build/fashion_mnist_small.json
 	set -e; for table in $(LONG_TABLES); do $(BIN)/python -m benchmarks.$$table; done
-LONG_TABLES := removal_table int8_zoo haq_table binary_table defence_table ab_honesty
+LONG_TABLES := removal_table int8_zoo remedies_table haq_table binary_table defence_table ab_honesty
 
 lock: $(VENV)/development ## renew the pins and hashes
 	$(BIN)/uv pip compile $(LOCK) -c constraints.in requirements.in -o requirements.txt

@@ -1,6 +1,6 @@
 """What int8 costs in every family: one network of each, as its float file, its int8 file and its int8-aware one.
 
-At most 20 million multiply-adds, 28 px, 12,000 training images of Fashion-MNIST. A network is trained in rounds until
+At most 20 million multiply-adds, 20 px, 12,000 training images of Fashion-MNIST. A network is trained in rounds until
 it has `ENOUGH` on the validation images; both int8 files are judged beside the float file on all 10,000 test images.
 The command goes on where it was stopped: each cell is a file in build/int8_zoo, named by what decides it.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ from pipelines.judge import File, points_against_float
 
 FOLDER = Path("build/int8_zoo")
 SEED = 0
-RESOLUTION = 28
-# Label -> what is built; widths that come to 4 to 20 million multiply-adds.
+RESOLUTION = 20
+# Label -> what is built; widths that come to 2 to 16 million multiply-adds.
 NETWORKS: dict[str, dict[str, Any]] = {
     "mobilenet_v1": {"width": 0.25},
     "mobilenet_v2": {"width": 0.25},
     "mobilenet_v3 large": {"width": 0.25},
-    "mobilenet_v3 small": {"variant": "small", "width": 1.0},
+    "mobilenet_v3 small": {"variant": "small", "width": 0.5},
     "shufflenet_v1": {"width": 0.5},
     "shufflenet_v2": {"width": 0.5},
     "squeezenet": {"width": 0.25},
@@ -48,7 +49,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "alexnet": {"width": 0.25},
 }
 MOST_MACS = 20_000_000
-ENOUGH = 0.89  # on validation images; the table promises 0.88 on the test images
+ENOUGH = 0.893  # on validation images; the table promises 0.88 on the test images, where it is up to 0.01 less
 ROUNDS = 4
 AUGMENTATION = {"flip": True, "shift": 0.06}
 FITTING: dict[str, Any] = {"epochs": 8, "optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4, **AUGMENTATION}
@@ -74,7 +75,7 @@ def summary() -> dict[str, Any]:
     """The table of the cells that exist."""
     rows = []
     for label in NETWORKS:
-        plain, rounded, aware = (cell(label).stored() for cell in (float_cell, _int8_cell, _aware_cell))
+        plain, rounded, aware = (cell(label).stored() for cell in (float_cell, int8_cell, _aware_cell))
         if plain is None or rounded is None:
             continue
         row = {
@@ -84,7 +85,7 @@ def summary() -> dict[str, Any]:
             "float top-1": f"{100 * plain['top1']:.2f}",
             "int8, points [95 %]": points_against_float(rounded),
             "within a point": "yes" if rounded["against_float_low"] >= -POINT else "no",
-            "named": "; ".join(f"{one['title']} ({', '.join(one['layers'][:2])})" for one in rounded["faults"][:2]),
+            "named": named(rounded["faults"]),
         }
         if aware is not None:
             row["int8-aware, points [95 %]"] = points_against_float(aware)
@@ -94,13 +95,18 @@ def summary() -> dict[str, Any]:
     return {"what": what, "rows": rows}
 
 
+def named(faults: Sequence[Mapping[str, Any]]) -> str:
+    """The two worst causes and the two worst layers of each."""
+    return "; ".join(f"{one['title']} ({', '.join(one['layers'][:2])})" for one in faults[:2])
+
+
 def float_cell(label: str) -> Cell:
     """The cell of the trained network; its `decided` is part of every other."""
     decided = [label, NETWORKS[label], IMAGES, RESOLUTION, ENOUGH, ROUNDS, FITTING, OF_NETWORK.get(label), LATER]
     return Cell(FOLDER, f"{label.replace(' ', '_')}-float", decided)
 
 
-def _int8_cell(label: str) -> Cell:
+def int8_cell(label: str) -> Cell:
     return Cell(FOLDER, f"{label.replace(' ', '_')}-int8", [float_cell(label).decided, CALIBRATION, NOISE_IMAGES])
 
 
@@ -146,7 +152,7 @@ def _float(label: str, folder: Path) -> dict[str, Any]:
 
 def _int8(label: str) -> dict[str, Any]:
     trained(label)
-    return _int8_cell(label).value(lambda _: _rounded(label))
+    return int8_cell(label).value(lambda _: _rounded(label))
 
 
 def _rounded(label: str) -> dict[str, Any]:

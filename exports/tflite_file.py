@@ -111,6 +111,21 @@ def parse(data: bytes) -> Flatbuffer:
     return file
 
 
+def opcode(model: Any, name: str) -> int:
+    """Where the tables list the operator of this name, ADD or RESHAPE; it is added where they do not."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    number = getattr(schema.BuiltinOperator, name)
+    known = [code.builtinCode for code in model.operatorCodes]
+    if number not in known:
+        code = schema.OperatorCodeT()
+        # Old readers know only a byte: 127 there means that the number is in the other field.
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = number, min(number, 127), 1
+        model.operatorCodes.append(code)
+        known.append(number)
+    return known.index(number)
+
+
 def _check_order(file: Flatbuffer) -> None:
     """A runtime works through the operators as they stand, and would read memory that nothing has filled yet."""
     for graph in file.model.subgraphs:

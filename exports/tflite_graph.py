@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from exports.tflite_file import pack
+from exports.tflite_file import opcode, pack
 
 PADDINGS = {"same": 0, "valid": 1}  # the schema's numbers
 SCALE = 1 / 16  # of all integer maps, so that those that must have equal scales do
@@ -106,17 +106,10 @@ class TfliteGraph:
 
     def put(self, name: str, inputs: Sequence[int], shape: Sequence[int], options: str = "", **values: Any) -> int:
         """An operator and its output; `options` is the schema's name of what belongs to it, `values` its fields."""
-        number = getattr(self.schema.BuiltinOperator, name)
-        known = [code.builtinCode for code in self.model.operatorCodes]
-        if number not in known:
-            code = self.schema.OperatorCodeT()
-            code.builtinCode, code.deprecatedBuiltinCode, code.version = number, min(number, 127), 1
-            self.model.operatorCodes.append(code)
-            known.append(number)
         operator, output = self.schema.OperatorT(), self.tensor(shape)
         if self.integer and name in SHARES:
             self.graph.tensors[output].quantization = self._scales([1 / 256], [-128])
-        operator.opcodeIndex, operator.inputs, operator.outputs = known.index(number), list(inputs), [output]
+        operator.opcodeIndex, operator.inputs, operator.outputs = opcode(self.model, name), list(inputs), [output]
         if options:
             operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
             operator.builtinOptions = getattr(self.schema, f"{options}T")()

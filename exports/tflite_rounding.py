@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, pack
+from exports.tflite_file import KERNEL_CHANNELS, Flatbuffer, opcode, pack
 
 STEPS = ("QUANTIZE", "DEQUANTIZE")
 # These hand numbers on; with the scale of what they read they round nothing that was not rounded before.
@@ -173,12 +173,8 @@ class Editor:
         numbers = (len(tensors), len(tensors) + 1)
         added = []
         for name, given, made in (("QUANTIZE", index, numbers[0]), ("DEQUANTIZE", numbers[0], numbers[1])):
-            code = schema.OperatorCodeT()
-            code.builtinCode = getattr(schema.BuiltinOperator, name)
-            code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 1
-            model.operatorCodes.append(code)
             operator = schema.OperatorT()
-            operator.opcodeIndex = len(model.operatorCodes) - 1
+            operator.opcodeIndex = opcode(model, name)
             operator.inputs, operator.outputs = np.array([given], np.int32), np.array([made], np.int32)
             added.append(operator)
         main.tensors = [*tensors, steps, back]

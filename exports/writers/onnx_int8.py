@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from exports.onnx_constants import give_each_its_own
-from exports.tflite_file import TensorFacts, pack, parse
+from exports.tflite_file import TensorFacts, opcode, pack, parse
 from exports.writers import tflite
 from exports.writers.onnx import OPSET, settled_bytes
 from exports.writers.source import Source
@@ -69,27 +69,13 @@ def _with_flat_dense(content: bytes) -> bytes:
             graph.tensors += [sides, flat]
             last = len(graph.tensors) - 1
             reshape = schema.OperatorT()
-            reshape.opcodeIndex = _opcode(model, schema.BuiltinOperator.RESHAPE)
+            reshape.opcodeIndex = opcode(model, "RESHAPE")
             reshape.inputs, reshape.outputs = [operator.inputs[0], last - 1], [last]
             operator.inputs = [last, *operator.inputs[1:]]
             placed.append(reshape)
         placed.append(operator)
     graph.operators = placed
     return pack(model)
-
-
-def _opcode(model: Any, number: int) -> int:
-    """Where a file lists this kind of operator; it is added where it does not."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    known = [code.builtinCode for code in model.operatorCodes]
-    if number not in known:
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = number
-        code.version = 1
-        model.operatorCodes.append(code)
-        known.append(number)
-    return known.index(number)
 
 
 def ends_of(path: Path) -> tuple[TensorFacts, TensorFacts]:
