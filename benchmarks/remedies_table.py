@@ -93,7 +93,7 @@ def _repaired(label: str, folder: Path) -> dict[str, Any]:
     begun = finished(
         {
             "name": label,
-            "data": {"source": "fashion_mnist", "resolution": int8_zoo.NETWORKS[label].get("resolution", int8_zoo.RESOLUTION)},
+            "data": {"source": "fashion_mnist", "resolution": int8_zoo.resolution(label)},
             "start": f"file:{model.resolve()}",
             "steps": [{"export": {"formats": ["tflite_float32"]}}, {"measure": {}}],
         }
