@@ -22,13 +22,13 @@ FOLDER = Path("build/binary_table")
 SEEDS = (0, 1, 2)
 NETWORK: dict[str, Any] = {"name": "resnet", "variant": "cifar20", "resolution": 16}
 AUGMENTATION = {"flip": True, "shift": 0.06}
-FLOAT = {"epochs": 10, "optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4, **AUGMENTATION}
+FLOAT = {"epochs": 8, "optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4, **AUGMENTATION}
 # Row -> method and settings; each starts from the float network, `main_subsidiary` from `binary`.
 METHODS_OF: dict[str, tuple[str, dict[str, Any]]] = {
-    "binary weights": ("binary_connect", {"epochs": 15}),
-    "binary": ("binary", {"epochs": 15}),
-    "five that vote, bagging": ("binary_ensemble", {"epochs": 8, "members": 5}),
-    "five that vote, boosting": ("binary_ensemble", {"epochs": 8, "members": 5, "draw": "boosting"}),
+    "binary weights": ("binary_connect", {"epochs": 8}),
+    "binary": ("binary", {"epochs": 12}),
+    "five that vote, bagging": ("binary_ensemble", {"epochs": 6, "members": 5}),
+    "five that vote, boosting": ("binary_ensemble", {"epochs": 6, "members": 5, "draw": "boosting"}),
     "filters removed": ("main_subsidiary", {"epochs": 1}),
 }
 FROM = {"filters removed": "binary"}
