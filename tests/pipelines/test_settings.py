@@ -3,8 +3,8 @@ from typing import Literal
 
 import pytest
 
-from pipelines.commands.settings_arguments import settings_arguments, settings_given
 from pipelines.settings import Settings, fields_of, make, setting
+from pipelines.settings_arguments import settings_arguments, settings_given
 
 
 class Example(Settings):
