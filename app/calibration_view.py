@@ -14,6 +14,7 @@ from app.charts import figure_of
 from app.colours import Colours, colours
 from app.question import Question, offer
 from app.twin import line
+from pipelines.calibrate import CalibrationSettings
 
 TIMEOUT_S = 3600
 KINDS = {"min_max": "least to greatest", "percentile": "99.99 %", "mse": "least squared error"}
@@ -37,6 +38,7 @@ def calibration_view(run: str, key: str, adopt: Callable[[dict[str, Any]], None]
         "Writing and judging int8 files",
         ("calibrate", run),
         TIMEOUT_S,
+        CalibrationSettings,
     )
     offer(question, key, draw)
 

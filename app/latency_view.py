@@ -113,17 +113,11 @@ def _measured(asked: list[str]) -> None:
 
 def _calibration() -> None:
     home = registry().home
-    log = home.logs / LOG
     found = background.answer(
         f"calibrate-machine {home.folder} {st.session_state[CALIBRATING]}",
-        lambda: background.command("calibrate-machine", timeout_s=TIMEOUT_S, log=log),
-        lambda: f"Calibrating: {_last_line(log)}",
+        background.Errand("calibrate-machine", timeout_s=TIMEOUT_S, log=home.logs / LOG),
+        "Calibrating",
     )
     if found is not None:
         del st.session_state[CALIBRATING]
         st.rerun()
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text().splitlines() if log.is_file() else []
-    return lines[-1] if lines else "waiting until nothing else runs"

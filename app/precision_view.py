@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import plotly.graph_objects as go
@@ -15,7 +16,9 @@ from app.colours import Colours, colours
 from app.question import Question, offer
 from app.remedies_view import accuracy_over_bytes
 from app.twin import submitting
-from pipelines.precision import precision_recipe
+from exports.mixed_bits import BITS
+from pipelines.judge import REFUSED, refusals
+from pipelines.precision import PrecisionSettings, learned, precision_recipe
 from pipelines.recipes import Recipe
 from pipelines.runs import Registry
 
@@ -32,12 +35,14 @@ def precision_view(registry: Registry, run: str, key: str, adopt: Callable[[dict
         "Bits for every layer",
         ":material/tune:",
         "Measures what 4-bit weights would cost in each layer, and writes files of 90, 80 and 70 % of the int8 file's "
-        "bytes with the least loss. A minute for a small network. 4-bit weights save bytes, not time. The command line "
-        "also takes 16-bit activations, float layers and budgets of bit operations or milliseconds.",
+        "bytes with the least loss. A minute for a small network. 4-bit weights save bytes, not time. There are also "
+        "16-bit activations, float layers, budgets of bit operations or milliseconds, and an agent that searches.",
         "Try bits",
         "Measuring layers, then writing files",
         ("precision", run),
         TIMEOUT_S,
+        PrecisionSettings,
+        choices={"choices": list(BITS)},
     )
     offer(question, key, draw)
 
@@ -56,6 +61,15 @@ def _draw(
         alt="Top-1 of the files over their bytes, with intervals; dotted: the float file",
     )  # fmt: skip
     st.dataframe([_row(row) for row in rows], hide_index=True, alt="Files under the budgets")
+    for sentence in refusals(rows):
+        st.caption(sentence)
+    if any("search" in row for row in rows):
+        st.plotly_chart(
+            best_by_episode(rows, theme), theme=None, key=f"{key}.search", config=charts.CONFIG,
+            alt="Best choice of the agent so far by episode; dotted: as many at random; dashed: the greedy choice",
+        )  # fmt: skip
+        for sentence in learned(rows):
+            st.caption(sentence)
     st.plotly_chart(
         noise_by_layer(found["layers"], theme), theme=None, key=f"{key}.noise", config=charts.CONFIG,
         alt="Noise that each layer alone brings to the logits, by its bits, on a logarithmic axis",
@@ -114,9 +128,25 @@ def noise_by_layer(layers: Sequence[Mapping[str, Any]], theme: Colours) -> go.Fi
     return figure
 
 
+def best_by_episode(rows: Sequence[Mapping[str, Any]], theme: Colours) -> go.Figure:
+    """A line for each budget that the agent searched, with what chance and the greedy choice came to."""
+    figure = figure_of(theme, 340, "Best so far, dB of signal over noise; dotted: chance, dashed: greedy")
+    for at, row in enumerate(row for row in rows if "search" in row):
+        found, colour = row["search"], theme.series[at % len(theme.series)]
+        best = list(accumulate(found["rewards"], max))
+        figure.add_scatter(
+            x=list(range(1, len(best) + 1)), y=best, mode="lines", name=row["title"], line={"color": colour},
+            hovertemplate=f"{row['title']}<br>episode %{{x}}: %{{y:.1f}} dB<extra></extra>",
+        )  # fmt: skip
+        for name, dash in (("random", "dot"), ("greedy", "dash")):
+            figure.add_hline(y=found[name], line={"color": colour, "dash": dash, "width": 1})
+    figure.update_xaxes(title_text="episodes")
+    return figure
+
+
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     if "error" in row:
-        return {"file": row["title"], "top-1": f"not possible: {row['error']}"}
+        return {"file": row["title"], "top-1": REFUSED}
     counts: dict[str, int] = {}
     for bits in row.get("bits", {}).values():
         counts[bits] = counts.get(bits, 0) + 1

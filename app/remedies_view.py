@@ -15,8 +15,9 @@ from app.colours import Colours, colours
 from app.question import Question, offer
 from app.twin import submitting
 from pipelines.further import recipe_of_row
+from pipelines.judge import REFUSED, refusals
 from pipelines.recipes import Recipe
-from pipelines.remedies import regained
+from pipelines.remedies import RemedySettings, first_remedies, regained
 from pipelines.runs import Registry
 
 TIMEOUT_S = 3600
@@ -38,6 +39,8 @@ def remedies_view(registry: Registry, run: str, key: str, adopt: Callable[[dict[
         "Trying remedies, one file after the other",
         ("remedies", run),
         TIMEOUT_S,
+        RemedySettings,
+        choices={"only": [one.name for one in first_remedies(1)[1:]]},
     )
     offer(question, key, draw)
 
@@ -57,6 +60,8 @@ def _draw(
         alt="Top-1 of each tried file over its bytes, with intervals; dotted: the float file",
     )  # fmt: skip
     st.dataframe([_row(row, rows, whole["top1"]) for row in rows], hide_index=True, alt="Remedies as tried")
+    for sentence in refusals(rows):
+        st.caption(sentence)
     titles = {row["name"]: row["title"] for row in tried if row["name"] != "none"}
     if not titles:
         return None
@@ -98,7 +103,7 @@ def accuracy_over_bytes(tried: Sequence[Mapping[str, Any]], whole: Mapping[str, 
 
 def _row(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], whole: float) -> dict[str, Any]:
     if "error" in row:
-        return {"remedy": row["title"], "top-1": f"not possible: {row['error']}"}
+        return {"remedy": row["title"], "top-1": REFUSED}
     back = regained(row, rows, whole)
     return {
         "remedy": row["title"],

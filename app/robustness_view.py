@@ -1,4 +1,4 @@
-"""What attacks leave of the accuracy of a run's model and of its int8 file, and whether the figures can be believed."""
+"""What attacks leave of the accuracy of models and of their int8 files, and whether the figures can be believed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from app import charts, words
 from app.charts import figure_of
 from app.colours import Colours, colours
 from app.question import Question, offer
+from pipelines.robustness import RobustnessSettings
+from pipelines.runs import Registry, Run
 
-TIMEOUT_S = 1800
+TIMEOUT_S = 3600
 IMAGES = 300
+WHAT = {"model": "model", "tflite_int8": "int8 file"}
 TITLES = {
     ("model", "fgsm"): "model, one step (fgsm)",
     ("model", "pgd"): "model, many steps (pgd)",
@@ -23,24 +26,55 @@ TITLES = {
 }
 
 
-def robustness_view(run: str, key: str) -> None:
-    """Offers the attacks on the last float model of `run`, and draws what they leave."""
+def robustness_view(registry: Registry, run: Run, key: str) -> None:
+    """Offers the attacks on the last float model of `run` and of runs on the same images, and draws what they leave."""
     question = Question(
         "What attacks leave of the accuracy",
         ":material/shield:",
-        f"Moves the pixels of {IMAGES} test images a little, along the gradient of the run's last float model, so that "
-        "it errs, and shows the same images to its int8 file. Then checks whether the attack was a fair one. Takes "
-        "some minutes even for a small network.",
+        "Moves the pixels of test images a little, along the gradient of the run's last float model, so that it errs, "
+        "and shows the same images to its int8 file. Then checks whether the attack was a fair one. Takes some minutes "
+        "even for a small network. A run with defensive training is best compared with the one without.",
         "Attack",
         "Attacking the model",
-        ("robustness", run, "--images", str(IMAGES)),
+        ("robustness", run.id),
         TIMEOUT_S,
+        RobustnessSettings,
+        {"images": IMAGES},
+        others={one.id: f"{one.name} ({one.id})" for one in _comparable(registry, run)},
     )
-    offer(question, key, lambda found: _draw(found, run, key))
+    offer(question, key, lambda found: _draw(found, key))
 
 
-def _draw(found: Mapping[str, Any], run: str, key: str) -> tuple[str, ...]:
-    rows = [row for row in found["rows"] if (row["what"], row["attack"]) in TITLES or row["attack"] == "none"]
+def _comparable(registry: Registry, run: Run) -> list[Run]:
+    done = registry.list(state="done")
+    return [one for one in done if one.id != run.id and one.recipe.get("data") == run.recipe.get("data")]
+
+
+def _draw(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    for name in found["runs"]:
+        if len(found["runs"]) > 1:
+            st.markdown(f"**{name}**")
+        _draw_run(found, name, f"{key}.{name}")
+    if found["differences"]:
+        st.dataframe(
+            [
+                {
+                    "run": row["name"], "answers": WHAT[row["what"]], "against": row["against"],
+                    "pixels move by (of 255)": row["epsilon"],
+                    "points": words.points(row["difference"], row["low"], row["high"]),
+                }
+                for row in found["differences"]
+                if row["attack"] == "pgd"
+            ],
+            hide_index=True,
+            alt="What is left under many steps, against the first run, in points with 95 % intervals",
+        )  # fmt: skip
+    return ()
+
+
+def _draw_run(found: Mapping[str, Any], run: str, key: str) -> None:
+    rows = [row for row in found["rows"] if row["name"] == run and row["made_on"] in ("-", run)]
+    rows = [row for row in rows if (row["what"], row["attack"]) in TITLES or row["attack"] == "none"]
     rows = [row for row in rows if row["epsilon"] in (0, *found["settings"]["epsilons"])]
     st.plotly_chart(
         curves(rows, colours()),
@@ -65,7 +99,6 @@ def _draw(found: Mapping[str, Any], run: str, key: str) -> tuple[str, ...]:
         for attack in attacks:
             line[TITLES[row["what"], attack]] = words.accuracy(row["top1"])
     st.dataframe(list(table.values()), hide_index=True, alt="The same as a table")
-    return ()
 
 
 def curves(rows: list[Mapping[str, Any]], theme: Colours) -> go.Figure:

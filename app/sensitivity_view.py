@@ -12,6 +12,7 @@ from app import charts, words
 from app.charts import figure_of
 from app.colours import Colours, colours
 from app.question import Question, offer
+from pipelines.removal.sensitivity import SensitivitySettings
 
 TIMEOUT_S = 900
 STEP, IMAGES = 0.2, 500  # coarse: a few seconds per layer on a small network
@@ -23,12 +24,14 @@ def sensitivity_view(run: str, key: str) -> None:
     question = Question(
         "Which layers bear the loss of channels",
         ":material/stacked_line_chart:",
-        "Removes a growing share of the channels of one group of layers at a time and judges the network on "
-        f"{IMAGES} validation images, without fine-tuning. Layers that fall early are worth skipping.",
+        "Removes a growing share of the channels of one group of layers at a time and judges the network on validation "
+        "images, without fine-tuning. Layers that fall early are worth skipping.",
         "Measure",
         "Removing channels, layer by layer",
-        ("sensitivity", run, "--step", f"{STEP:g}", "--images", str(IMAGES)),
+        ("sensitivity", run),
         TIMEOUT_S,
+        SensitivitySettings,
+        {"step": STEP, "images": IMAGES},
     )
     offer(question, key, lambda found: _draw(found, key))
 

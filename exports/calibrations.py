@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from exports.isolated import MEMORY_BYTES, run_isolated
+from exports.isolated import MEMORY_BYTES, Told, run_isolated
 from exports.rounding import Rounding
 
 TIMEOUT_S = 3600.0
@@ -33,10 +33,12 @@ def try_calibrations(
     *,
     timeout_s: float = TIMEOUT_S,
     memory_bytes: int = MEMORY_BYTES,
+    told: Told | None = None,
 ) -> dict[str, Any]:
     """`float_top1`, and per trial `top1`, `agreement` with the float file and `noise` of the logits, or its `error`.
 
     `pool` are the images to calibrate with, `images` and `labels` validation images to judge on; uint8, as everywhere.
+    `told` gets the reports so far; those of trials have the stage `trial`.
 
     Raises:
         ValueError: the child could not do it; the message says why.
@@ -51,7 +53,7 @@ def try_calibrations(
             "action": "calibrations", "model_path": str(Path(model_path).resolve()), "folder": str(folder),
             "trials": [{"places": list(one.places), "rounding": one.rounding.as_dict()} for one in trials],
         }  # fmt: skip
-        ended = run_isolated(job, timeout_s=timeout_s, memory_bytes=memory_bytes)
+        ended = run_isolated(job, timeout_s=timeout_s, memory_bytes=memory_bytes, told=told)
     stages = [one for one in ended.reports if one["stage"] == "float"]
     rows = [{key: one[key] for key in one if key != "stage"} for one in ended.reports if one["stage"] == "trial"]
     if not stages or len(rows) < len(trials):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ MEMORY_BYTES = 6 * 2**30
 TIMEOUT_S = 600.0
 POLL_S = 0.05
 LAST_LINES = 12
+Told = Callable[[Sequence[dict[str, Any]]], None]
 READ = "read"  # the stage that a child which has read a file ends with
 
 
@@ -38,11 +39,17 @@ class Ended:
 
 
 def run_isolated(
-    job: dict[str, Any], *, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES, folder: Path | None = None
+    job: dict[str, Any],
+    *,
+    timeout_s: float = TIMEOUT_S,
+    memory_bytes: int = MEMORY_BYTES,
+    folder: Path | None = None,
+    told: Told | None = None,
 ) -> Ended:
     """Run `job` (see `exports.child`) and wait for it. `memory_bytes` bounds the resident memory of all its processes.
 
-    The child dies with its parent, so an interrupted worker leaves no converter behind.
+    The child dies with its parent, so an interrupted worker leaves no converter behind. `told` gets the reports so far,
+    again and again while the child works.
     """
     if timeout_s <= 0 or memory_bytes < 2**28:
         raise ValueError(
@@ -59,7 +66,7 @@ def run_isolated(
                 stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
                 cwd=Path(__file__).parent.parent, env=environment,
             )
-            cause = _watch(child, timeout_s, memory_bytes)
+            cause = _watch(child, timeout_s, memory_bytes, lambda: told and told(_read(reports)))
         log = output.read_text("utf-8", "replace")
         return Ended(cause or _status(child.returncode, log), _read(reports), log)
 
@@ -90,7 +97,9 @@ def report_read(report: Callable[..., None], read: Callable[[], dict[str, Any]])
     report(READ, **found)
 
 
-def _watch(child: subprocess.Popen[bytes], timeout_s: float, memory_bytes: int) -> str | None:
+def _watch(
+    child: subprocess.Popen[bytes], timeout_s: float, memory_bytes: int, poll: Callable[[], object]
+) -> str | None:
     """Wait for the child; kill its group when it takes too long or too much, and say so."""
     deadline = time.monotonic() + timeout_s
     try:
@@ -99,6 +108,7 @@ def _watch(child: subprocess.Popen[bytes], timeout_s: float, memory_bytes: int) 
                 return f"it did not finish within {timeout_s:g} s"
             if _resident(child.pid) > memory_bytes:
                 return f"it needed more than {memory_bytes / 2**20:.0f} MiB of memory"
+            poll()
             time.sleep(POLL_S)
         return None
     finally:

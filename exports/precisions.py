@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from exports.isolated import MEMORY_BYTES, run_isolated
+from exports.isolated import MEMORY_BYTES, Told, run_isolated
 from exports.mixed_bits import BITS, FLOAT, INT8
 from exports.rounding import PLAIN, Rounding
 
@@ -26,13 +26,15 @@ def try_precisions(
     keep: Path | None = None,
     timeout_s: float = TIMEOUT_S,
     memory_bytes: int = MEMORY_BYTES,
+    told: Told | None = None,
 ) -> dict[str, Any]:
     """`int8_bytes`, `int8_noise`, and per layer its counts and `noise` and `bytes` for each of `choices` it can have.
 
     The noise is that of the logits on `images` when this layer alone has those bits and all others are float, as a
     share of the logits' own variance; the bytes are those by which the int8 file grows when this layer alone changes.
     All images are uint8 `(n, height, width, channels)`; `calibration` sets the ranges. With `keep` those files of int8
-    with one change stay in that folder, and `file` names each.
+    with one change stay in that folder, and `file` names each. `told` gets the reports so far: one with `layers`, how
+    many there are, then one of the stage `layer` for each.
 
     Raises:
         ValueError: unknown bits, or the child could not do it; the message says why.
@@ -48,7 +50,7 @@ def try_precisions(
             "choices": list(dict.fromkeys((INT8, *choices))), "rounding": rounding.as_dict(),
             "keep": str(keep.resolve()) if keep is not None else None,
         }  # fmt: skip
-        ended = run_isolated(job, timeout_s=timeout_s, memory_bytes=memory_bytes)
+        ended = run_isolated(job, timeout_s=timeout_s, memory_bytes=memory_bytes, told=told)
     found = {one["stage"]: one for one in ended.reports}
     if "done" not in found:
         cause = found.get("failed", {}).get("cause") or ended.cause or "the process ended without a word"
@@ -73,7 +75,10 @@ def precisions_here(job: dict[str, Any], report: Callable[..., None]) -> None:
         mixed = MixedBits(tflite.convert(source, "tflite_float32"), source.calibration_batches(), rounding)
         wanted = logits_of(mixed.plain, images)
         whole = mixed.file({})
-        report("int8", int8_bytes=len(whole), int8_noise=noise_of(logits_of(whole, images), wanted))
+        report(
+            "int8", int8_bytes=len(whole), int8_noise=noise_of(logits_of(whole, images), wanted),
+            layers=len(mixed.layers),
+        )  # fmt: skip
         for number, layer in enumerate(mixed.layers):
             able = [bits for bits in job["choices"] if bits in layer.bits]
             alone = {bits: mixed.file({layer.name: bits}, others=FLOAT) for bits in able if bits != FLOAT}

@@ -22,6 +22,7 @@ from pipelines.further import copied_model, last_float_model
 from pipelines.runs import Registry
 from pipelines.settings import Settings, setting
 from pipelines.steps.export import calibration_places
+from pipelines.telling import Progress, silent
 
 Row = dict[str, Any]
 
@@ -49,7 +50,9 @@ class CalibrationSettings(Settings):
         return tuple(sorted(set(value)))
 
 
-def calibration_lab(registry: Registry, run: str, settings: CalibrationSettings) -> dict[str, Any]:
+def calibration_lab(
+    registry: Registry, run: str, settings: CalibrationSettings, progress: Progress = silent
+) -> dict[str, Any]:
     """Tries every size with min-max ranges, the largest with all kinds of ranges, and says which is the smallest safe.
 
     Raises: ValueError when the run has no float model.
@@ -79,6 +82,7 @@ def calibration_lab(registry: Registry, run: str, settings: CalibrationSettings)
         found = try_calibrations(
             model, np.asarray(train.images[used]), trials, np.asarray(validation.images[:count]),
             np.asarray(validation.labels[:count]),
+            told=lambda reports: progress(_tried(reports), len(trials), "writing and judging int8 files"),
         )  # fmt: skip
     rows = [
         {"images": size, "ranges": kind, "seed": seed, **row}
@@ -98,6 +102,10 @@ def calibration_lab(registry: Registry, run: str, settings: CalibrationSettings)
             "ranges"
         ],
     }
+
+
+def _tried(reports: Sequence[Row]) -> int:
+    return sum(one["stage"] == "trial" for one in reports)
 
 
 def _summary(rows: Sequence[Row], size: int, kind: str, largest: int) -> Row:

@@ -12,7 +12,7 @@ decibels, not the accuracy after an epoch of training; what a layer was given be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
 from typing import Any
@@ -52,10 +52,11 @@ def search(
     *,
     episodes: int,
     seed: int,
+    told: Callable[[int], None] = lambda episode: None,
 ) -> Search:
     """The choice with the least noise that an agent finds in `episodes`, each within `limit`.
 
-    `facts` are the layers of `exports.mixed_bits.BitLayer` in the order of `options`.
+    `facts` are the layers of `exports.mixed_bits.BitLayer` in the order of `options`; `told` hears of every episode.
 
     Raises: Unreachable when even the cheapest options cost more.
     """
@@ -67,6 +68,7 @@ def search(
     best, rewards, most = -np.inf, [], 0.0
     chosen: list[int] = []
     for episode in range(episodes):
+        told(episode)
         actions = agent.walk(episode)
         asked = [_rung(action, len(ladder)) for action, ladder in zip(actions, ladders, strict=True)]
         picked = walled(ladders, asked, limit)

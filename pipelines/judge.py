@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -60,3 +60,11 @@ def points_against_float(row: Row) -> str:
 def time_ratio(row: Row) -> str:
     """A row's time beside the base file's; 1 for the base itself."""
     return "1" if "ratio" not in row else f"{row['ratio']:.2f}"
+
+
+REFUSED = "not possible"
+
+
+def refusals(rows: Sequence[Row]) -> list[str]:
+    """A sentence for every row that could not be made, which are those with an `error` in place of figures."""
+    return [f"{row['title']} is {REFUSED}: {row['error']}" for row in rows if "error" in row]

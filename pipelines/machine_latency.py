@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -38,6 +38,7 @@ from exports.statistics import median_interval
 from exports.steady_timing import time_files
 from pipelines.jobs import alone_on_machine
 from pipelines.runs import Home
+from pipelines.telling import Progress
 from zoo.sketches import Sketch
 
 FILE, FORMAT = "machine_latency.json", 3  # 3: times without a neighbour on the core
@@ -99,7 +100,6 @@ NETWORKS: tuple[Network, ...] = tuple(
     )
 )  # fmt: skip
 
-Progress = Callable[[int, int, str], None]
 
 
 class Prediction(NamedTuple):

@@ -30,6 +30,7 @@ from pipelines.recipes import Recipe
 from pipelines.runs import Registry
 from pipelines.settings import Settings, setting
 from pipelines.steps.export import calibration_images
+from pipelines.telling import Progress, silent
 
 WAIT_S = 600.0  # for a machine on which nothing else of ours computes
 ATTEMPTS = 6  # files written until one keeps its budget of bytes
@@ -79,7 +80,9 @@ class PrecisionSettings(Settings):
         return tuple(sorted(set(value), reverse=True))
 
 
-def search_precision(registry: Registry, run: str, settings: PrecisionSettings) -> dict[str, Any]:
+def search_precision(
+    registry: Registry, run: str, settings: PrecisionSettings, progress: Progress = silent
+) -> dict[str, Any]:
     """Files of the last float model of `run`, one for each share of the budget, beside float and plain int8.
 
     Raises: ValueError when the run has no float model; a share that cannot be reached is a row that says so.
@@ -105,7 +108,8 @@ def search_precision(registry: Registry, run: str, settings: PrecisionSettings) 
         judge = Judge(plain, images, labels, partial(alone_on_machine, registry.home, timeout_s=WAIT_S))
         timed = settings.budget == "milliseconds"
         found = try_precisions(model, calibration, images[: settings.noise_images], settings.choices,
-                               rounding=Rounding(settings.ranges), keep=Path(folder) if timed else None)  # fmt: skip
+                               rounding=Rounding(settings.ranges), keep=Path(folder) if timed else None,
+                               told=partial(_layers_told, progress))  # fmt: skip
         everywhere = [(layer["name"], INT8) for layer in found["layers"]]
         base = written(BASE, "tflite_mixed", everywhere)
         if timed:
@@ -117,10 +121,11 @@ def search_precision(registry: Registry, run: str, settings: PrecisionSettings) 
         for share in settings.shares:
             row: Row = {"name": f"share_{share:g}", "title": f"{share:.0%} of the {_word(settings.budget)} of int8",
                         "share": share, "limit": share * purse.whole}  # fmt: skip
+            progress(0, 1, f"writing {row['title']}")
             try:
                 choose = partial(cheapest, options)
                 if settings.search == "haq":
-                    choose = partial(_agent, options, found["layers"], settings, origin.seed, row)
+                    choose = partial(_agent, options, found["layers"], settings, origin.seed, row, progress)
                 taken, file = _within(choose, row["limit"], purse, written, row["name"])
             except Unreachable as error:
                 least = error.least + purse.fixed
@@ -146,6 +151,11 @@ def search_precision(registry: Registry, run: str, settings: PrecisionSettings) 
         "layers": found["layers"],
         "rows": rows,
     }
+
+
+def _layers_told(progress: Progress, reports: Sequence[Row]) -> None:
+    if reports:
+        progress(len(reports) - 1, max(1, reports[0].get("layers", 1)), "measuring what each layer would cost")
 
 
 @dataclass(frozen=True)
@@ -209,13 +219,28 @@ def _agent(
     settings: PrecisionSettings,
     seed: int,
     row: Row,
+    progress: Progress,
     limit: float,
 ) -> dict[str, Option]:
     """The agent's choice; `row` learns how its episodes went, and what chance and the greedy choice came to."""
-    found = haq.search(options, layers, limit, episodes=settings.episodes, seed=seed)
+    episodes = settings.episodes
+    found = haq.search(
+        options, layers, limit, episodes=episodes, seed=seed,
+        told=lambda number: progress(number, episodes, f"{row['title']}: the agent's episodes"),
+    )  # fmt: skip
     greedy = haq.decibels(sum(one.noise for one in cheapest(options, limit).values()))
     row["search"] = {"rewards": list(found.rewards), "random": found.control, "greedy": greedy}
     return found.taken
+
+
+def learned(rows: Sequence[Row]) -> list[str]:
+    """How the agent fared in every row that it searched, in decibels of signal over noise: more is better."""
+    found = [(row["title"], row["search"]) for row in rows if "search" in row]
+    return [
+        f"{title}: the agent's best of {len(one['rewards'])} episodes had {max(one['rewards']):.1f} dB, the best of as "
+        f"many at random {one['random']:.1f} dB, the greedy choice {one['greedy']:.1f} dB"
+        for title, one in found
+    ]
 
 
 def _word(budget: str) -> str:

@@ -28,6 +28,7 @@ from pipelines.recipes import Recipe
 from pipelines.runs import Registry
 from pipelines.settings import Settings, setting
 from pipelines.steps.export import calibration_images
+from pipelines.telling import Progress, silent
 from pipelines.training.watch import QuietWatch
 
 PLAIN_IMAGES = 200
@@ -98,7 +99,9 @@ def first_remedies(images: int) -> list[Remedy]:
     ]  # fmt: skip
 
 
-def try_remedies(registry: Registry, run: str, settings: RemedySettings) -> dict[str, Any]:
+def try_remedies(
+    registry: Registry, run: str, settings: RemedySettings, progress: Progress = silent
+) -> dict[str, Any]:
     """Tries every remedy on the last float model of `run`; the rows come in the order in which they were tried.
 
     Raises: ValueError when the run has no float model.
@@ -111,7 +114,7 @@ def try_remedies(registry: Registry, run: str, settings: RemedySettings) -> dict
     session.open_session(origin.seed)
     with tempfile.TemporaryDirectory(prefix="litesmith-remedies-") as folder:
         alone = partial(alone_on_machine, registry.home, timeout_s=WAIT_S)
-        bench = _Bench(data, origin.seed, settings, Path(folder), alone)
+        bench = _Bench(data, origin.seed, settings, Path(folder), alone, progress)
         bench.model_path = copied_model(registry.home, str(step.model_sha256), bench.folder)
         bench.model = load_stored_model(registry.home, str(step.model_sha256))
         rows = list(bench.rows())
@@ -131,11 +134,12 @@ class _Bench:
 
     def __init__(
         self, data: Dataset, seed: int, settings: RemedySettings, folder: Path,
-        alone: Callable[[], AbstractContextManager[None]],
+        alone: Callable[[], AbstractContextManager[None]], progress: Progress,
     ) -> None:  # fmt: skip
         validation = data.splits["validation"]
         count = min(settings.images, len(validation.labels))
-        self.data, self.seed, self.settings, self.folder, self.alone = data, seed, settings, folder, alone
+        self.data, self.seed, self.settings, self.folder = data, seed, settings, folder
+        self.alone, self.progress = alone, progress
         self.images, self.labels = np.asarray(validation.images[:count]), np.asarray(validation.labels[:count])
         self.model: Any = None
         self.model_path = folder / "model.keras"
@@ -146,10 +150,12 @@ class _Bench:
         plain = self._write(Remedy("float", "float32", format="tflite_float32"), self.model_path)
         self.judge = Judge(plain, self.images, self.labels, self.alone)
         base: File | None = None
-        wanted = self.settings.only
-        for remedy in first_remedies(self.settings.calibration_images):
-            if wanted and remedy.name not in (BASE, *wanted):
-                continue
+        wanted = (BASE, *self.settings.only)
+        known = first_remedies(self.settings.calibration_images)
+        chosen = [one for one in known if one.name in wanted or not self.settings.only]
+        total = len(chosen) + len(self.settings.keep)
+        for number, remedy in enumerate(chosen):
+            self.progress(number, total, remedy.title)
             try:
                 file = self._write(remedy, self._model_for(remedy))
             except ValueError as error:
@@ -161,7 +167,8 @@ class _Bench:
                 images = self.images[:NOISE_IMAGES]
                 self.noise = localise(*plain, *file, images)
         assert base is not None
-        for remedy in self._keeping():
+        for number, remedy in enumerate(self._keeping(), len(chosen)):
+            self.progress(number, total, remedy.title)
             yield self._row(remedy, self._write(remedy, self.model_path), base)
 
     def _keeping(self) -> list[Remedy]:

@@ -196,7 +196,7 @@ def one_run(run: Run) -> None:
         factor_view(record.report, f"runs.{run.id}.{record.index}")
     if run.state == "done" and any(step.model_sha256 and not step.report.get("int8_aware") for step in steps):
         sensitivity_view(run.id, f"runs.{run.id}.sensitivity")
-        robustness_view(run.id, f"runs.{run.id}.robustness")
+        robustness_view(registry(), run, f"runs.{run.id}.robustness")
     with st.expander("Recipe, environment and reports", icon=":material/receipt_long:"):
         recipe, reports = st.tabs(["Recipe", "Reports"])
         with recipe, guarded("the recipe"):

@@ -7,9 +7,10 @@ from typing import Any
 
 from pipelines.calibrate import CalibrationSettings, calibration_lab
 from pipelines.commands.command import Command, table
-from pipelines.commands.settings_arguments import settings_arguments, settings_given
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
+from pipelines.settings_arguments import settings_arguments, settings_given
+from pipelines.telling import Lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     settings = make(CalibrationSettings, settings_given(asked, CalibrationSettings), "calibrate")
-    return calibration_lab(Registry(Home.open()), asked.run, settings)
+    return calibration_lab(Registry(Home.open()), asked.run, settings, Lines())
 
 
 def show(document: dict[str, Any]) -> str:

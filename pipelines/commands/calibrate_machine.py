@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from pipelines.commands.command import Command, table
 from pipelines.machine_latency import advice, calibrate
 from pipelines.runs import Home
+from pipelines.telling import Lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     if not 1 <= asked.passes <= 20:
         raise ValueError(f"--passes {asked.passes}: 1 to 20; 2 is usual")
-    return calibrate(Home.open(), passes=asked.passes, progress=_say)
-
-
-def _say(done: int, total: int, what: str) -> None:
-    if done % max(1, total // 10) == 0:
-        print(f"{what} ({100 * done / total:.0f} %)", file=sys.stderr, flush=True)
+    return calibrate(Home.open(), passes=asked.passes, progress=Lines())
 
 
 def show(document: dict[str, Any]) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 from pipelines.commands.command import Command
 from pipelines.commands.run import outcome, progress_lines
 from pipelines.commands.run import show as show_run
-from pipelines.commands.settings_arguments import settings_arguments, settings_given
 from pipelines.further import export_recipe
 from pipelines.jobs import InlineExecutor
 from pipelines.recipes import Recipe
 from pipelines.runs import Home, Registry
+from pipelines.settings_arguments import settings_arguments, settings_given
 from pipelines.start import record
 from pipelines.steps.export import ExportSettings
 

@@ -7,11 +7,12 @@ from collections import Counter
 from typing import Any
 
 from pipelines.commands.command import Command, table
-from pipelines.commands.settings_arguments import settings_arguments, settings_given
-from pipelines.judge import points_against_float, time_ratio
-from pipelines.precision import PrecisionSettings, search_precision
+from pipelines.judge import REFUSED, points_against_float, refusals, time_ratio
+from pipelines.precision import PrecisionSettings, learned, search_precision
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
+from pipelines.settings_arguments import settings_arguments, settings_given
+from pipelines.telling import Lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     settings = make(PrecisionSettings, settings_given(asked, PrecisionSettings), "precision")
-    return search_precision(Registry(Home.open()), asked.run, settings)
+    return search_precision(Registry(Home.open()), asked.run, settings, Lines())
 
 
 def show(document: dict[str, Any]) -> str:
@@ -29,7 +30,7 @@ def show(document: dict[str, Any]) -> str:
     lines = []
     for row in document["rows"]:
         if "error" in row:
-            lines.append({"file": row["title"], "top1": "not possible: " + row["error"]})
+            lines.append({"file": row["title"], "top1": REFUSED})
             continue
         lines.append(
             {
@@ -49,17 +50,8 @@ def show(document: dict[str, Any]) -> str:
         f"{document['run']}, model after step {document['step']}: float32 {whole['top1']:.4f} on "
         f"{document['validation_images']:,} validation images"
     )
-    learned = [_learned(row) for row in document["rows"] if "search" in row]
-    return "\n".join([head, table(lines, columns), *learned])
-
-
-def _learned(row: dict[str, Any]) -> str:
-    """How the agent fared, in decibels of signal over noise: more is better."""
-    found = row["search"]
-    return (
-        f"{row['title']}: the agent's best of {len(found['rewards'])} episodes had {max(found['rewards']):.1f} dB, "
-        f"the best of as many at random {found['random']:.1f} dB, the greedy choice {found['greedy']:.1f} dB"
-    )
+    rows = document["rows"]
+    return "\n".join([head, table(lines, columns), *refusals(rows), *learned(rows)])
 
 
 COMMAND = Command("precision", "bits for every layer under a budget, written and measured", arguments, run, show)

@@ -6,11 +6,12 @@ import argparse
 from typing import Any
 
 from pipelines.commands.command import Command, table
-from pipelines.commands.settings_arguments import settings_arguments, settings_given
-from pipelines.judge import points_against_float, time_ratio
+from pipelines.judge import REFUSED, points_against_float, refusals, time_ratio
 from pipelines.remedies import RemedySettings, regained, try_remedies
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
+from pipelines.settings_arguments import settings_arguments, settings_given
+from pipelines.telling import Lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     settings = make(RemedySettings, settings_given(asked, RemedySettings), "remedies")
-    return try_remedies(Registry(Home.open()), asked.run, settings)
+    return try_remedies(Registry(Home.open()), asked.run, settings, Lines())
 
 
 def show(document: dict[str, Any]) -> str:
@@ -28,7 +29,7 @@ def show(document: dict[str, Any]) -> str:
     lines = []
     for row in rows:
         if "error" in row:
-            lines.append({"remedy": row["title"], "top1": "not possible: " + row["error"][:60]})
+            lines.append({"remedy": row["title"], "top1": REFUSED})
             continue
         back = regained(row, rows, whole["top1"])
         lines.append(
@@ -50,7 +51,7 @@ def show(document: dict[str, Any]) -> str:
         f"{document['drop_points']:.2f} points on {document['validation_images']:,} validation images"
     )
     faults = [f"{one['title']} at {', '.join(one['layers'][:3])}: {one['evidence']}" for one in document["faults"]]
-    return "\n".join([head, *faults, table(lines, columns)])
+    return "\n".join([head, *faults, table(lines, columns), *refusals(rows)])
 
 
 COMMAND = Command("remedies", "what helps an int8 file, tried and measured", arguments, run, show)

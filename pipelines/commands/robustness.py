@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import numpy as np
 
 from pipelines.commands.command import Command, table
-from pipelines.commands.settings_arguments import settings_arguments, settings_given
 from pipelines.further import last_float_model
 from pipelines.robustness import RobustnessSettings, Victim, robustness
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
+from pipelines.settings_arguments import settings_arguments, settings_given
+from pipelines.telling import Lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     count = min(settings.images, len(test.labels))
     picked = np.sort(np.random.default_rng(0).permutation(len(test.labels))[:count])
     victims = [_victim(registry, name) for name in names]
-    found = robustness(victims, test.images[picked], test.labels[picked], settings, progress=_say)
+    found = robustness(victims, test.images[picked], test.labels[picked], settings, progress=Lines())
     return {"runs": names, **found}
 
 
@@ -61,10 +61,6 @@ def _victim(registry: Registry, run: str) -> Victim:
         path, contract = registry.home.store.path_of(files[-1].sha256), Contract.from_dict(files[-1].contract or {})
         answers["tflite_int8"] = lambda images: predict(path, contract, images).argmax(1)
     return Victim(run, model, answers)
-
-
-def _say(done: int, total: int, what: str) -> None:
-    print(f"{what} ({100 * done / total:.0f} %)", file=sys.stderr, flush=True)
 
 
 def show(document: dict[str, Any]) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from pipelines.commands.command import Command, table
-from pipelines.commands.settings_arguments import settings_arguments, settings_given
 from pipelines.further import last_float_model
 from pipelines.removal.sensitivity import SensitivitySettings, sensitivity
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
+from pipelines.settings_arguments import settings_arguments, settings_given
+from pipelines.telling import Lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +31,8 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     data = open_data(Recipe.of(origin.recipe), registry.home)
     session.open_session(origin.seed)
     model = load_stored_model(registry.home, str(step.model_sha256))
-    found = sensitivity(model, data, settings, seed=origin.seed, progress=_say)
+    found = sensitivity(model, data, settings, seed=origin.seed, progress=Lines())
     return {"run": asked.run, "step": step.index + 1, **found}
-
-
-def _say(done: int, points: int, layers: str) -> None:
-    if done % max(1, points // 20) == 0:
-        print(f"{layers} ({100 * done / points:.0f} %)", file=sys.stderr, flush=True)
 
 
 def show(document: dict[str, Any]) -> str:

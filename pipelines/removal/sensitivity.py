@@ -7,7 +7,6 @@ Accuracies are those on validation images; test images are left to `measure`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -19,11 +18,10 @@ from pipelines.removal.choose import Group, groups_of, sparing
 from pipelines.removal.recalibrate import recalibrator
 from pipelines.removal.remove import by_filter
 from pipelines.settings import Settings, setting
+from pipelines.telling import Progress
 from pipelines.training.settings import Fitting
 from zoo.channel_graph import ChannelGraph
 from zoo.deploy import without_learning
-
-Progress = Callable[[int, int, str], None]  # (points done, of how many, layers of the next one)
 
 
 class SensitivitySettings(Settings):

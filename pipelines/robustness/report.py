@@ -18,8 +18,7 @@ import pydantic
 
 from pipelines.robustness.attacks import WHITE, Attacker
 from pipelines.settings import Settings, setting
-
-Progress = Callable[[int, int, str], None]
+from pipelines.telling import Progress
 
 SLACK = 0.02  # what chance may do to an accuracy on some hundred images
 MANY = 4  # times the steps, to see whether the attack had come to its end
@@ -67,7 +66,8 @@ def robustness(
 
     rows: list[dict[str, Any]] = []
     right: dict[tuple[str, str, str, str, int], np.ndarray] = {}
-    total = len(victims) * (2 * len(settings.epsilons) + 3)
+    walk = settings.steps * settings.restarts
+    total = len(victims) * (len(settings.epsilons) * (1 + walk) + (1 + MANY) * walk)  # gradients of all images
     done = 0
 
     def judge(attacked: np.ndarray, on: str, attack: str, epsilon: int) -> None:
@@ -81,11 +81,11 @@ def robustness(
                     "n": len(hits), "top1": float(hits.mean()), "low": low, "high": high,
                 })  # fmt: skip
 
-    def say(text: str) -> None:
+    def say(text: str, gradients: int) -> None:
         nonlocal done
         if progress:
             progress(done, total, text)
-        done += 1
+        done += gradients
 
     judge(images, "-", "none", 0)
     largest = settings.epsilons[-1]
@@ -93,18 +93,17 @@ def robustness(
     for victim in victims:
         attacker, strength = Attacker(victim.model), {"steps": settings.steps, "restarts": settings.restarts}
         for epsilon in settings.epsilons:
-            say(f"{victim.name}: fgsm, {epsilon} of 255")
+            say(f"{victim.name}: fgsm, {epsilon} of 255", 1)
             judge(attacker.fgsm(images, labels, epsilon), victim.name, "fgsm", epsilon)
-            say(f"{victim.name}: pgd, {epsilon} of 255")
+            say(f"{victim.name}: pgd, {epsilon} of 255", walk)
             judge(attacker.pgd(images, labels, epsilon, **strength, seed=seed), victim.name, "pgd", epsilon)
-        say(f"{victim.name}: pgd, anything goes")
+        say(f"{victim.name}: pgd, anything goes", walk)
         judge(attacker.pgd(images, labels, WHITE, **strength, seed=seed), victim.name, "pgd", WHITE)
-        say(f"{victim.name}: pgd with {MANY} times the steps")
+        say(f"{victim.name}: pgd with {MANY} times the steps", MANY * walk)
         longer = attacker.pgd(
             images, labels, largest, steps=MANY * settings.steps, restarts=settings.restarts, seed=seed
         )
         judge(longer, victim.name, "pgd_long", largest)
-        say(f"{victim.name}: done")
 
     def top1(name: str, on: str, attack: str, epsilon: int, what: str = "model") -> float:
         return float(right[name, what, on, attack, epsilon].mean())

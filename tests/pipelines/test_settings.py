@@ -2,9 +2,11 @@ import argparse
 from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from pipelines.settings import Settings, fields_of, make, setting
-from pipelines.settings_arguments import settings_arguments, settings_given
+from pipelines.settings_arguments import settings_arguments, settings_given, settings_words
 
 
 class Example(Settings):
@@ -85,3 +87,28 @@ def test_flags_hand_over_values_of_the_right_type(flags, values):
     given = settings_given(parser.parse_args(flags), Scale)
     assert given == values
     make(Scale, given, "scale")
+
+
+@given(
+    values=some.fixed_dictionaries(
+        {},
+        optional={
+            "epochs": some.integers(1, 9),
+            "rate": some.floats(0.01, 0.99),
+            "mode": some.sampled_from("ab"),
+            "patience": some.integers(1, 1000),
+            "formats": some.lists(some.text("xyz_", min_size=1), max_size=3),
+            "flip": some.booleans(),
+        },
+    )
+)
+def test_words_of_values_are_read_back_as_the_same_values(values):
+    parser = argparse.ArgumentParser()
+    settings_arguments(parser, Example)
+    read = settings_given(parser.parse_args(settings_words(Example, values)), Example)
+    assert make(Example, read, "example") == make(Example, values, "example")
+
+
+def test_what_stands_at_its_default_needs_no_words():
+    assert settings_words(Example, {"epochs": 5, "formats": ["x"], "flip": False}) == []
+    assert settings_words(Example, {"formats": [], "flip": True}) == ["--formats", "--flip"]
