@@ -68,6 +68,7 @@ def _draw(
             best_by_episode(rows, theme), theme=None, key=f"{key}.search", config=charts.CONFIG,
             alt="Best choice of the agent so far by episode; dotted: as many at random; dashed: the greedy choice",
         )  # fmt: skip
+        st.caption("Dotted: the best of as many choices at random; dashed: the greedy choice.")
         for sentence in learned(rows):
             st.caption(sentence)
     st.plotly_chart(
@@ -130,7 +131,7 @@ def noise_by_layer(layers: Sequence[Mapping[str, Any]], theme: Colours) -> go.Fi
 
 def best_by_episode(rows: Sequence[Mapping[str, Any]], theme: Colours) -> go.Figure:
     """A line for each budget that the agent searched, with what chance and the greedy choice came to."""
-    figure = figure_of(theme, 340, "Best so far, dB of signal over noise; dotted: chance, dashed: greedy")
+    figure = figure_of(theme, 340, "Best so far, dB of signal over noise")
     for at, row in enumerate(row for row in rows if "search" in row):
         found, colour = row["search"], theme.series[at % len(theme.series)]
         best = list(accumulate(found["rewards"], max))
