@@ -7,10 +7,10 @@ from typing import Any
 
 from pipelines.calibrate import CalibrationSettings, calibration_lab
 from pipelines.commands.command import Command, table
+from pipelines.commands.lines import Lines
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
 from pipelines.settings_arguments import settings_arguments, settings_given
-from pipelines.telling import Lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

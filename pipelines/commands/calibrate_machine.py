@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from pipelines.commands.command import Command, table
+from pipelines.commands.lines import Lines
 from pipelines.machine_latency import advice, calibrate
 from pipelines.runs import Home
-from pipelines.telling import Lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

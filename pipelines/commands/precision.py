@@ -7,12 +7,12 @@ from collections import Counter
 from typing import Any
 
 from pipelines.commands.command import Command, table
+from pipelines.commands.lines import Lines
 from pipelines.judge import REFUSED, points_against_float, refusals, time_ratio
 from pipelines.precision import PrecisionSettings, learned, search_precision
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
 from pipelines.settings_arguments import settings_arguments, settings_given
-from pipelines.telling import Lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from pipelines.commands.command import Command, table
+from pipelines.commands.lines import Lines
 from pipelines.further import last_float_model
 from pipelines.robustness import RobustnessSettings, Victim, robustness
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
 from pipelines.settings_arguments import settings_arguments, settings_given
-from pipelines.telling import Lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
