@@ -3,8 +3,7 @@ table 1; version 1.1 from the authors' repository.
 
 Convolutions have biases and nothing is normalised, so training is delicate: Adam at 1e-3 often stays at chance, use
 1e-4, or SGD with a warm-up. There is no dense layer: the last convolution makes one map per class, whose mean is the
-logit. Its activation is the authors'; it can silence a class for good, since a map that is 0 everywhere learns nothing.
-So here the biases of that convolution begin at 1, and every map at about 1.
+logit. Its activation is the authors'; it can silence a class for good.
 
 The authors' framework rounds pooled sizes up, so every pool of an even side sees one more row and column, at the bottom
 and the right. Their 1x1 last convolution in 1.0 is padded by 1, which feeds a ring of biases into the mean; nobody
@@ -49,23 +48,11 @@ FIRES = (
 VARIANTS = {"1.0": Variant(96, 7, (4, 8)), "1.1": Variant(64, 3, (3, 5))}
 
 
-HEAD_BIAS = 1.0  # untrained
-
-
 def activated_conv(
-    x: Tensor,
-    channels: int,
-    kernel: int = 1,
-    *,
-    name: str,
-    stride: int = 1,
-    padding: str = "same",
-    bias_start: float = 0.0,
+    x: Tensor, channels: int, kernel: int = 1, *, name: str, stride: int = 1, padding: str = "same"
 ) -> Tensor:
     """A convolution with bias and a ReLU: layers NAME_conv and NAME_relu."""
-    x = layers.conv(
-        x, channels, kernel, name=f"{name}_conv", stride=stride, bias=True, bias_start=bias_start, padding=padding
-    )
+    x = layers.conv(x, channels, kernel, name=f"{name}_conv", stride=stride, bias=True, padding=padding)
     return layers.relu(x, name=f"{name}_relu")
 
 
@@ -115,7 +102,7 @@ def features(image: Tensor, width: float, *, variant: str) -> Tensor:
 def head(features: Tensor, classes: int, dropout: float) -> Tensor:
     """Logits (batch, classes), none below zero: the mean of one activated map per class."""
     x = layers.dropout(features, dropout, name="head_dropout")
-    return layers.global_pool(activated_conv(x, classes, name="head", bias_start=HEAD_BIAS), name="head_logits")
+    return layers.global_pool(activated_conv(x, classes, name="head"), name="head_logits")
 
 
 ARCHITECTURE = Architecture(
