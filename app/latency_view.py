@@ -116,7 +116,7 @@ def _calibration() -> None:
     found = background.answer(
         f"calibrate-machine {home.folder} {st.session_state[CALIBRATING]}",
         background.Errand("calibrate-machine", timeout_s=TIMEOUT_S, log=home.logs / LOG),
-        "Calibrating",
+        "Calibrating, as soon as nothing else runs",
     )
     if found is not None:
         del st.session_state[CALIBRATING]

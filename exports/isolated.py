@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ def run_isolated(
 ) -> Ended:
     """Run `job` (see `exports.child`) and wait for it. `memory_bytes` bounds the resident memory of all its processes.
 
-    The child dies with its parent, so an interrupted worker leaves no converter behind. `told` gets the reports so far,
-    again and again while the child works.
+    The child dies with its parent, so an interrupted worker leaves no converter behind. `told` gets the reports so far
+    whenever the child has made another.
     """
     if timeout_s <= 0 or memory_bytes < 2**28:
         raise ValueError(
@@ -66,7 +67,7 @@ def run_isolated(
                 stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
                 cwd=Path(__file__).parent.parent, env=environment,
             )
-            cause = _watch(child, timeout_s, memory_bytes, lambda: told and told(_read(reports)))
+            cause = _watch(child, timeout_s, memory_bytes, partial(_tell_new, reports, [0], told) if told else None)
         log = output.read_text("utf-8", "replace")
         return Ended(cause or _status(child.returncode, log), _read(reports), log)
 
@@ -98,7 +99,7 @@ def report_read(report: Callable[..., None], read: Callable[[], dict[str, Any]])
 
 
 def _watch(
-    child: subprocess.Popen[bytes], timeout_s: float, memory_bytes: int, poll: Callable[[], object]
+    child: subprocess.Popen[bytes], timeout_s: float, memory_bytes: int, poll: Callable[[], None] | None
 ) -> str | None:
     """Wait for the child; kill its group when it takes too long or too much, and say so."""
     deadline = time.monotonic() + timeout_s
@@ -108,7 +109,8 @@ def _watch(
                 return f"it did not finish within {timeout_s:g} s"
             if _resident(child.pid) > memory_bytes:
                 return f"it needed more than {memory_bytes / 2**20:.0f} MiB of memory"
-            poll()
+            if poll is not None:
+                poll()
             time.sleep(POLL_S)
         return None
     finally:
@@ -134,6 +136,14 @@ def _status(code: int, log: str) -> str | None:
         name = signal.Signals(-code).name
         return f"the process was ended by {name}" + (f"; its last words: {lines[-1][:300]}" if lines else "")
     return f"the process ended with status {code}: " + " / ".join(line.strip() for line in lines[-2:])[:500]
+
+
+def _tell_new(path: Path, seen: list[int], told: Told) -> None:
+    """Tells the reports when the file has grown beyond the size in `seen`; it is asked many times a second."""
+    size = path.stat().st_size if path.is_file() else 0
+    if size > seen[0]:
+        seen[0] = size
+        told(_read(path))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], ...]:

@@ -154,8 +154,10 @@ def search_precision(
 
 
 def _layers_told(progress: Progress, reports: Sequence[Row]) -> None:
-    if reports:
-        progress(len(reports) - 1, max(1, reports[0].get("layers", 1)), "measuring what each layer would cost")
+    layers = next((one["layers"] for one in reports if one["stage"] == "int8"), 0)
+    if layers:
+        done = sum(one["stage"] == "layer" for one in reports)
+        progress(done, layers, "measuring what each layer would cost")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pipelines.removal.choose import Group, groups_of, sparing
 from pipelines.removal.recalibrate import recalibrator
 from pipelines.removal.remove import by_filter
 from pipelines.settings import Settings, setting
-from pipelines.telling import Progress
+from pipelines.telling import Progress, silent
 from pipelines.training.settings import Fitting
 from zoo.channel_graph import ChannelGraph
 from zoo.deploy import without_learning
@@ -51,7 +51,7 @@ class SensitivitySettings(Settings):
 
 
 def sensitivity(
-    model: Any, data: Dataset, settings: SensitivitySettings, *, seed: int = 0, progress: Progress | None = None
+    model: Any, data: Dataset, settings: SensitivitySettings, *, seed: int = 0, progress: Progress = silent
 ) -> dict[str, Any]:
     """Gives accuracy by group and share as plain values; `model` is left as it is.
 
@@ -79,8 +79,7 @@ def sensitivity(
     points = [(group, share) for group in groups for share in settings.shares]
     whole, rows = top1([]), []
     for number, (group, share) in enumerate(points):
-        if progress:
-            progress(number, len(points), ", ".join(group.layers))
+        progress(number, len(points), ", ".join(group.layers))
         if share == settings.shares[0]:
             rows.append(_row(group, 0.0, 0, whole))
         gone = sparing(graph, [group])([group.units[np.argsort(group.scores, kind="stable")[: _count(group, share)]]])

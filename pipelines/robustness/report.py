@@ -18,7 +18,7 @@ import pydantic
 
 from pipelines.robustness.attacks import WHITE, Attacker
 from pipelines.settings import Settings, setting
-from pipelines.telling import Progress
+from pipelines.telling import Progress, silent
 
 SLACK = 0.02  # what chance may do to an accuracy on some hundred images
 MANY = 4  # times the steps, to see whether the attack had come to its end
@@ -57,7 +57,7 @@ class Victim:
 
 def robustness(
     victims: Sequence[Victim], images: np.ndarray, labels: np.ndarray, settings: RobustnessSettings,
-    *, seed: int = 0, progress: Progress | None = None,
+    *, seed: int = 0, progress: Progress = silent,
 ) -> dict[str, Any]:  # fmt: skip
     """Gives rows (who, attacked on whose gradients, how, how far, top-1 with interval), differences to the first victim
     and the checks of each victim, as plain values. Images are uint8 `(n, height, width, channels)`.
@@ -83,8 +83,7 @@ def robustness(
 
     def say(text: str, gradients: int) -> None:
         nonlocal done
-        if progress:
-            progress(done, total, text)
+        progress(done, total, text)
         done += gradients
 
     judge(images, "-", "none", 0)

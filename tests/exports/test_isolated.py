@@ -51,6 +51,14 @@ def test_a_child_that_is_killed_is_reported_by_its_signal(monkeypatch: pytest.Mo
     assert run_isolated({"action": "write"}).cause == "the process was ended by SIGKILL"
 
 
+def test_reports_are_told_once_each_time_there_are_more(digits, tmp_path: Path):
+    told: list[int] = []
+    ended = run_isolated(writing_job(tmp_path, digits.model_path), told=lambda reports: told.append(len(reports)))
+    assert ended.cause is None
+    assert told == sorted(set(told))
+    assert 0 not in told
+
+
 def test_no_time_or_memory_is_the_callers_error():
     with pytest.raises(ValueError, match="at least 1 s and 256 MiB"):
         run_isolated({}, memory_bytes=1000)
