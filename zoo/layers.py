@@ -55,14 +55,17 @@ def conv(
     groups: int = 1,
     dilation: int = 1,
     bias: bool = False,
+    start: str | dict[str, Any] = "glorot_uniform",
     bias_start: float = 0.0,
     padding: str = "same",
 ) -> Tensor:
     """A convolution to `channels`, without activation. `groups` is the native grouped form (see blocks/grouped.py).
 
-    `bias_start` is what an untrained bias holds.
+    `start` is what Keras draws untrained weights with, `bias_start` what an untrained bias holds.
     """
-    start = {"bias_initializer": {"class_name": "Constant", "config": {"value": bias_start}}} if bias_start else {}
+    drawn: dict[str, Any] = {} if start == "glorot_uniform" else {"kernel_initializer": start}
+    if bias_start:
+        drawn["bias_initializer"] = {"class_name": "Constant", "config": {"value": bias_start}}
     return _put(
         "Conv2D",
         x,
@@ -74,7 +77,7 @@ def conv(
         dilation_rate=(dilation, dilation),
         groups=groups,
         use_bias=bias,
-        **start,
+        **drawn,
     )
 
 

@@ -218,3 +218,26 @@ def test_int8_aware_layer_converts_without_a_float_tensor(kind):
     assert types <= {"int8", "int32"}
     scaffold = {"CONV_2D", "MEAN", "QUANTIZE"}
     assert operators <= scaffold | set(RULES[kind].operators)
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 9), (9,)])
+def test_a_slice_of_channels_and_its_gradient_are_the_same_while_training(shape):
+    from zoo.keras import tf
+    from zoo.keras_layers import ChannelSlice
+
+    x = tf.constant(np.random.default_rng(0).standard_normal((2, *shape)).astype("float32"))
+    layer = ChannelSlice(2, 6)
+    found = []
+    for training in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            part = layer(x, training=training)
+            loss = tf.reduce_sum(part**3)
+        found.append((part.numpy(), tape.gradient(loss, x).numpy()))
+    (part, gradient), (same_part, same_gradient) = found
+    np.testing.assert_array_equal(part, x.numpy()[..., 2:6])
+    np.testing.assert_array_equal(gradient[..., 2:6], (3 * x**2).numpy()[..., 2:6])
+    assert not gradient[..., :2].any()
+    assert not gradient[..., 6:].any()
+    np.testing.assert_array_equal(same_part, part)
+    np.testing.assert_array_equal(same_gradient, gradient)

@@ -1,9 +1,11 @@
 """SqueezeNet: squeeze to few channels, expand by 1x1 and 3x3 convolutions side by side. Source: arXiv:1602.07360,
 table 1; version 1.1 from the authors' repository.
 
-Convolutions have biases and nothing is normalised, so training is delicate: Adam at 1e-3 often stays at chance, use
-1e-4, or SGD with a warm-up. There is no dense layer: the last convolution makes one map per class, whose mean is the
-logit. Its activation is the authors'; it can silence a class for good.
+Convolutions have biases and nothing is normalised, so training is delicate: Adam at 1e-3 learns, SGD at 0.05 stays at
+chance. Weights are drawn as He et al. (arXiv:1502.01852, equation 10) do for layers in front of a ReLU; by Glorot's
+rule the last map of an untrained network is 1e-4 wide. There is no dense layer: the last convolution makes one map per
+class, whose mean is the logit. Its activation is the authors'; a map that is 0 everywhere learns nothing, and its class
+is silent for good. So here the biases of that convolution begin at 1, and its weights an eighth as varied.
 
 The authors' framework rounds pooled sizes up, so every pool of an even side sees one more row and column, at the bottom
 and the right. Their 1x1 last convolution in 1.0 is padded by 1, which feeds a ring of biases into the mean; nobody
@@ -12,7 +14,7 @@ copies that, nor does this.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zoo import layers
 from zoo.blocks.rounding import is_small, make_divisible
@@ -45,14 +47,13 @@ FIRES = (
     Fire(64, 256),
     Fire(64, 256),
 )  # fire2 to fire9
+HEAD_START = {"class_name": "VarianceScaling", "config": {"scale": 0.25, "mode": "fan_in"}}
 VARIANTS = {"1.0": Variant(96, 7, (4, 8)), "1.1": Variant(64, 3, (3, 5))}
 
 
-def activated_conv(
-    x: Tensor, channels: int, kernel: int = 1, *, name: str, stride: int = 1, padding: str = "same"
-) -> Tensor:
-    """A convolution with bias and a ReLU: layers NAME_conv and NAME_relu."""
-    x = layers.conv(x, channels, kernel, name=f"{name}_conv", stride=stride, bias=True, padding=padding)
+def activated_conv(x: Tensor, channels: int, kernel: int = 1, *, name: str, **config: Any) -> Tensor:
+    """A convolution with bias and a ReLU: layers NAME_conv and NAME_relu. `config` is handed to `layers.conv`."""
+    x = layers.conv(x, channels, kernel, name=f"{name}_conv", bias=True, **{"start": "he_normal", **config})
     return layers.relu(x, name=f"{name}_relu")
 
 
@@ -102,7 +103,8 @@ def features(image: Tensor, width: float, *, variant: str) -> Tensor:
 def head(features: Tensor, classes: int, dropout: float) -> Tensor:
     """Logits (batch, classes), none below zero: the mean of one activated map per class."""
     x = layers.dropout(features, dropout, name="head_dropout")
-    return layers.global_pool(activated_conv(x, classes, name="head"), name="head_logits")
+    x = activated_conv(x, classes, name="head", start=HEAD_START, bias_start=1.0)
+    return layers.global_pool(x, name="head_logits")
 
 
 ARCHITECTURE = Architecture(

@@ -49,6 +49,18 @@ def test_logits_are_the_means_of_activated_class_maps():
     assert sketch["fire9_concat"].inputs == ("fire9_expand1_relu", "fire9_expand3_relu")
 
 
+def test_an_untrained_network_silences_no_class():
+    from zoo.keras import keras
+
+    for seed in range(3):
+        keras.utils.set_random_seed(seed)
+        model = zoo.build("squeezenet", width=0.5, resolution=20, classes=10)
+        images = np.random.default_rng(seed).random((8, 20, 20, 3), dtype="float32")
+        head = keras.Model(model.input, model.get_layer("head_conv").output)(images).numpy()
+        assert head.std() > 0.1
+        assert model(images).numpy().min() > 0.1
+
+
 def test_small_inputs_keep_the_size_in_the_stem():
     sketch = zoo.sketch("squeezenet", resolution=32)
     assert sketch["stem_conv"].shape[:2] == (32, 32)
