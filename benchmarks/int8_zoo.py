@@ -55,7 +55,7 @@ AUGMENTATION = {"flip": True, "shift": 0.06}
 FITTING: dict[str, Any] = {"epochs": 10, "optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4, **AUGMENTATION}
 # Without norms so high a rate does not learn.
 WITHOUT_NORMS = {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0}
-OF_NETWORK = dict.fromkeys(("squeezenet", "vgg", "alexnet"), WITHOUT_NORMS)
+OF_NETWORK = {"squeezenet": WITHOUT_NORMS | {"batch": 32}, "vgg": WITHOUT_NORMS, "alexnet": WITHOUT_NORMS}
 LATER = 0.5  # the rate of every later round, as a share of the one before
 AWARE = {"epochs": 2, "optimizer": "sgd", "learning_rate": 2e-3, **AUGMENTATION}
 CALIBRATION, NOISE_IMAGES = 400, 64
