@@ -1,7 +1,7 @@
 """What int8 costs in every family: one network of each, as its float file, its int8 file and its int8-aware one.
 
 At most 20 million multiply-adds, 20 px, 12,000 training images of Fashion-MNIST. A network is trained in rounds until
-it has `ENOUGH` on the validation images; both int8 files are judged beside the float file on all 10,000 test images.
+it is good enough on the validation images; both int8 files are judged beside the float file on all 10,000 test images.
 The command goes on where it was stopped: each cell is a file in build/int8_zoo, named by what decides it.
 """
 
@@ -49,7 +49,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "alexnet": {"width": 0.25, "dropout": 0.2},
 }
 MOST_MACS = 20_000_000
-ENOUGH = 0.893  # on validation images; the table promises 0.88 on the test images, where it is up to 0.01 less
+# Top-1 on validation images; the table promises 0.88 on the test images, where it is up to 0.015 less.
+ENOUGH = 0.893
+ENOUGH_OF = {"resnext": 0.9}
 ROUNDS = 4
 AUGMENTATION = {"flip": True, "shift": 0.06}
 FITTING: dict[str, Any] = {"epochs": 10, "optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4, **AUGMENTATION}
@@ -102,7 +104,8 @@ def named(faults: Sequence[Mapping[str, Any]]) -> str:
 
 def float_cell(label: str) -> Cell:
     """The cell of the trained network; its `decided` is part of every other."""
-    decided = [label, NETWORKS[label], IMAGES, RESOLUTION, ENOUGH, ROUNDS, FITTING, OF_NETWORK.get(label), LATER]
+    enough = ENOUGH_OF.get(label, ENOUGH)
+    decided = [label, NETWORKS[label], IMAGES, RESOLUTION, enough, ROUNDS, FITTING, OF_NETWORK.get(label), LATER]
     return Cell(FOLDER, f"{label.replace(' ', '_')}-float", decided)
 
 
@@ -142,7 +145,7 @@ def _float(label: str, folder: Path) -> dict[str, Any]:
         fit(model, data, settings, QuietWatch(folder / f"round{number}"), seed=SEED + number)
         epochs += settings.epochs
         reached = float(scorer(model)(data.splits["validation"])[1])
-        if reached >= ENOUGH:
+        if reached >= ENOUGH_OF.get(label, ENOUGH):
             break
     save_model(model, folder / "model.keras")
     right = _right(_written(folder / "model.keras", "tflite_float32", data), data)
