@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from exports.statistics import mean_interval
 from pipelines.commands.command import Command
 from pipelines.commands.compare import comparison_table
 from pipelines.commands.run import outcome, progress_lines
@@ -48,20 +49,26 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     document: dict[str, Any] = {"seconds": round(time.monotonic() - begun, 1), "runs": runs, "exit_code": code}
     if code == 0:
         document["comparison"] = runs[0]["comparison"]
-        labels = [(row["made_by"], row["format"]) for row in runs[0]["comparison"]]
-        document["mean_top1"] = {
-            f"{made_by} {format}": mean(
-                row["top1"]
-                for run in runs
-                for row in run["comparison"]
-                if (row["made_by"], row["format"]) == (made_by, format)
-            )
-            for made_by, format in labels
-        }
+        document["mean_top1"] = {label: mean(values) for label, values in _by_file(runs, "top1").items()}
+        if asked.seeds > 1:
+            document["against_baseline"] = {
+                label: (mean(values), *mean_interval(values))
+                for label, values in _by_file(runs, "diff").items()
+                if None not in values
+            }
     if asked.out:
         Path(asked.out).parent.mkdir(parents=True, exist_ok=True)
         Path(asked.out).write_text(json.dumps(document, indent=2, default=str))
     return document
+
+
+def _by_file(runs: list[dict[str, Any]], key: str) -> dict[str, list[float]]:
+    """What the file of each step and format has under `key`, one value for each seed."""
+    found: dict[str, list[float]] = {}
+    for one in runs:
+        for row in one["comparison"]:
+            found.setdefault(f"{row['made_by']} {row['format']}", []).append(row[key])
+    return found
 
 
 def show(document: dict[str, Any]) -> str:
@@ -69,8 +76,11 @@ def show(document: dict[str, Any]) -> str:
         return "\n".join(f"seed {run['seed']}: {run['state']}: {run['error']}" for run in document["runs"])
     lines = [comparison_table(document["comparison"])]
     if len(document["runs"]) > 1:
-        lines += [f"mean top-1 over {len(document['runs'])} seeds:"]
-        lines += [f"  {label:<32} {value:.4f}" for label, value in document["mean_top1"].items()]
+        lines += [f"mean top-1 over {len(document['runs'])} seeds; points to the baseline on the same images [95 %]:"]
+        for label, value in document["mean_top1"].items():
+            points = [f"{100 * one:+.2f}" for one in document["against_baseline"].get(label, ())]
+            apart = "{} [{}, {}]".format(*points) if points else ""
+            lines += [f"  {label:<32} {value:.4f}  {apart}"]
     return "\n".join([*lines, f"{document['seconds']:.0f} s in all"])
 
 
