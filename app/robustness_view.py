@@ -12,7 +12,7 @@ from app import charts, words
 from app.charts import figure_of
 from app.colours import Colours, colours
 from app.question import Question, offer
-from pipelines.robustness import RobustnessSettings
+from pipelines.robustness import RobustnessSettings, failures
 from pipelines.runs import Registry, Run
 
 TIMEOUT_S = 3600
@@ -83,11 +83,10 @@ def _draw_run(found: Mapping[str, Any], run: str, key: str) -> None:
         config=charts.CONFIG,
         alt="Top-1 on test images by how far each pixel may move, one line per attack, with 95 % intervals",
     )
-    failed = [one for one in found["checks"][run] if not one["holds"]]
-    if failed:
+    if failed := failures(found["checks"][run]):
         st.warning(
-            "Do not believe these figures: the model hides its gradients, or the attack is too weak. "
-            + "; ".join(f"{one['check']}: {one['evidence']}" for one in failed),
+            "Do not believe these figures, the model hides its gradients or the attack is too weak: "
+            + "; ".join(failed),
             icon=":material/gpp_maybe:",
         )
     else:

@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.commands.command import Command, table
 from pipelines.commands.lines import Lines
 from pipelines.further import last_float_model
-from pipelines.robustness import RobustnessSettings, Victim, robustness
+from pipelines.robustness import RobustnessSettings, Victim, failures, robustness
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
 from pipelines.settings_arguments import settings_arguments, settings_given
@@ -81,9 +81,9 @@ def show(document: dict[str, Any]) -> str:
             points = f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}] points"
             said.append(f"{row['name']} {row['what']} against {row['against']}, pgd {row['epsilon']} of 255: {points}")
     for name, checks in document["checks"].items():
-        failed = [f"{one['check']}: {one['evidence']}" for one in checks if not one["holds"]]
+        failed = failures(checks)
         said.append(
-            f"{name}: gradients are hidden or the attack is too weak, do not believe its figures ({'; '.join(failed)})"
+            f"{name}: do not believe its figures, gradients are hidden or the attack is too weak: {'; '.join(failed)}"
             if failed else f"{name}: all {len(checks)} checks of the attack hold"
         )  # fmt: skip
     return "\n".join(said)

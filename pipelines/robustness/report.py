@@ -1,6 +1,6 @@
 """The robustness of models and of the files made from them, under attacks of growing size, and whether to believe it.
 
-A model whose gradients say little (rounding hides them) looks robust without being so. Four checks tell: many steps are
+A model whose gradients say little (rounding hides them) looks robust without being so. Checks tell: many steps are
 at least as strong as one, larger steps are at least as strong as smaller ones, pixels that may become anything leave
 nothing right, more steps find hardly more, and images made on another model hurt no more than its own.
 Source: Athalye et al., arXiv:1802.00420, section 3.1; Carlini et al., arXiv:1902.06705.
@@ -8,7 +8,7 @@ Source: Athalye et al., arXiv:1802.00420, section 3.1; Carlini et al., arXiv:190
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -142,6 +142,11 @@ def robustness(
 
 def _check(what: str, holds: bool, evidence: str) -> dict[str, Any]:
     return {"check": what, "holds": bool(holds), "evidence": evidence}
+
+
+def failures(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A clause for every check that does not hold."""
+    return [f"it is not so that {one['check']} ({one['evidence']})" for one in checks if not one["holds"]]
 
 
 def _differences(
