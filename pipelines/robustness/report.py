@@ -118,7 +118,7 @@ def robustness(
             _check("many steps are as strong as one", worse <= SLACK, f"{worse:+.3f} at most"),
             _check("accuracy falls as epsilon grows", rises <= SLACK, f"{rises:+.3f} at most"),
             _check("nothing is right when pixels may become anything", anything <= SLACK, f"{anything:.3f} right"),
-            _check(f"{MANY} times the steps find hardly more", gained <= SLACK, f"{gained:+.3f}"),
+            _check(f"{MANY} times the steps find hardly more", gained <= SLACK, f"{gained:+.3f}: take more steps"),
         ]
         for other in victims:
             if other is not victim:
