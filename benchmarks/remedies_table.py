@@ -138,9 +138,11 @@ def _plain(registry: Any, run: str, model: Path, folder: Path) -> np.ndarray:
 
 def _predictions(registry: Any, run: str) -> np.ndarray:
     """What the run's file answers to the test images."""
+    from pipelines.compare import answers
+
     (file,) = registry.artifacts(run)
     (judged,) = registry.evaluations(file.id, split="test")
-    return np.asarray(np.load(registry.home.store.path_of(judged.predictions_sha256)))
+    return answers(registry, judged)[0]
 
 
 def _scale(label: str, path: Path) -> str:
