@@ -32,7 +32,7 @@ from exports.tflite_rounding import (
 )
 
 SAME = 1e-6  # of the logits' own size: no image is told from another
-MOST_OPERATORS = 48  # whose cost at the logits is found by running files; the rest have less noise of their own
+MOST_OPERATORS = 48  # whose cost at the logits is found by running files; the rest have less noise in their channels
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,17 @@ class Values:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Weights of one operator: a scale per channel or one, `spread` of the channels' largest weights, `noise`."""
+    """Weights of one operator: a scale per channel or one, `spread` of the channels' largest weights, `noise`.
+
+    `noise_by_channel` is the mean over the channels that it makes, each at most 1, where a weight counts as much as
+    what it reads is large.
+    """
 
     channels: int
     per_channel: bool
     spread: float
     noise: float
+    noise_by_channel: float
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,9 @@ class Place:
     """One operator: its own noise, and what its weights and its output cost at the logits (None: not tried).
 
     `noise` is that of the output's rounding, `reached` that of the real int8 file's tensor here, in which everything
-    before it has a part. `inputs` are the values it reads, `reads` the numbers of the operators that made them.
+    before it has a part. `noise_by_channel` is the mean over the channels of each one's noise, at most 1: a few large
+    channels can hide that all others are lost. `inputs` are the values it reads, `reads` the numbers of the operators
+    that made them.
     """
 
     number: int
@@ -79,6 +86,7 @@ class Place:
     shape: tuple[int, ...]
     values: Values
     noise: float
+    noise_by_channel: float
     kernel: Kernel | None = None
     reached: float | None = None
     cost: float | None = None
@@ -154,7 +162,13 @@ def _signal(logits: np.ndarray) -> float:
 
 
 def _own(place: Place) -> float:
-    return place.noise + (place.kernel.noise if place.kernel else 0.0)
+    return place.noise_by_channel + (place.kernel.noise_by_channel if place.kernel else 0.0)
+
+
+def _by_channel(errors: np.ndarray, powers: np.ndarray) -> float:
+    """The mean over channels of error / power, each at most 1; channels without power have nothing to lose."""
+    alive = powers > 0
+    return float(np.minimum(errors[alive] / powers[alive], 1.0).mean()) if alive.any() else 0.0
 
 
 def _with_cost(place: Place, pair: Pair, editor: Editor, images: np.ndarray, logits: np.ndarray) -> Place:
@@ -171,7 +185,8 @@ class _Watched:
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
         self.count = self.outside = 0
-        self.sum = self.squares = self.error = self.reached = 0.0
+        self.reached = 0.0
+        self.sums, self.squares, self.errors = np.zeros(1), np.zeros(1), np.zeros(1)  # of each channel
         self.least: np.ndarray | None = None
         self.most = np.zeros(0)
         self.some: list[np.ndarray] = []
@@ -180,14 +195,14 @@ class _Watched:
     def add(self, values: np.ndarray, values8: np.ndarray | None) -> None:
         flat = values.astype(np.float64)
         whole, held = self.steps.unbounded(flat), self.steps.of(flat)
+        rows = flat.reshape(-1, flat.shape[-1])
         self.count += flat.size
         self.outside += int((whole != held).sum())
-        self.sum += float(flat.sum())
-        self.squares += float((flat**2).sum())
-        self.error += float(((self.steps.back(held) - flat) ** 2).sum())
+        self.sums = self.sums + rows.sum(axis=0)
+        self.squares = self.squares + (rows**2).sum(axis=0)
+        self.errors = self.errors + ((self.steps.back(held) - flat) ** 2).reshape(rows.shape).sum(axis=0)
         if values8 is not None:
             self.reached += float(((self.steps.back(values8.astype(np.float64)) - flat) ** 2).sum())
-        rows = flat.reshape(-1, flat.shape[-1])
         least, most = rows.min(axis=0), rows.max(axis=0)
         self.least = least if self.least is None else np.minimum(self.least, least)
         self.most = most if not self.some else np.maximum(self.most, most)
@@ -195,7 +210,18 @@ class _Watched:
 
     @property
     def variance(self) -> float:
-        return max(self.squares / self.count - (self.sum / self.count) ** 2, 1e-30)
+        return max(float(self.squares.sum()) / self.count - (float(self.sums.sum()) / self.count) ** 2, 1e-30)
+
+    @property
+    def noise(self) -> float:
+        return float(self.errors.sum()) / self.count / self.variance
+
+    @property
+    def noise_by_channel(self) -> float:
+        cells = self.count / len(self.sums)
+        spread = self.squares / cells - (self.sums / cells) ** 2
+        constant = spread <= SAME * self.squares / cells  # what is left is the rounding of this very subtraction
+        return _by_channel(self.errors / cells, np.where(constant, 0.0, spread))
 
     def values(self) -> Values:
         assert self.least is not None
@@ -257,7 +283,7 @@ class _Seen:
         return Place(
             number=pair.number, name=name, layer=layer_of(name), operator=pair.kind,
             shape=tuple(int(side) for side in tensor.shape), values=known[pair.output],
-            noise=watched.error / watched.count / watched.variance,
+            noise=watched.noise, noise_by_channel=watched.noise_by_channel,
             reached=watched.reached / watched.count / watched.variance,
             kernel=self._kernel(pair),
             inputs=tuple(known[int(index)] for index in pair.plain.inputs if int(index) in known),
@@ -273,8 +299,16 @@ class _Seen:
         rows = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
         largest = np.abs(rows).max(axis=1)
         middle = float(np.median(largest))
-        error = float(((back - kernel) ** 2).sum() / max(float((kernel**2).sum()), 1e-30))
-        return Kernel(len(rows), scales > 1, float(largest.max()) / middle if middle > 0 else 1.0, error)
+        errors, powers = (back - kernel) ** 2, kernel**2
+        read = self.watched.get(int(pair.plain.inputs[0]))
+        weight = np.ones(1) if read is None or len(read.squares) != kernel.shape[-1] else read.squares
+        by_channel = _by_channel(
+            *(np.moveaxis(one * weight, axis, 0).reshape(len(rows), -1).sum(axis=1) for one in (errors, powers))
+        )
+        return Kernel(
+            len(rows), scales > 1, float(largest.max()) / middle if middle > 0 else 1.0,
+            float(errors.sum() / max(float(powers.sum()), 1e-30)), by_channel,
+        )  # fmt: skip
 
 
 def _cost(content: bytes, images: np.ndarray, logits: np.ndarray) -> float:

@@ -152,6 +152,8 @@ def tensor_name(tensor: Any) -> str:
 def layer_of(name: str) -> str:
     """`stage1_1_conv` of `small/stage1_1_relu6/Relu6;small/stage1_1_conv/Conv2D`: the first layer that was folded."""
     last = name.split(";")[-1].split("/")
+    if "ReadVariableOp" in last:  # a bias that was folded in: `small/squeeze_conv/BiasAdd/ReadVariableOp/resource1`
+        last = last[: last.index("ReadVariableOp")]
     # int8-aware training puts its mark in front of every layer's own name.
     return last[-2].removeprefix("quant_") if len(last) > 1 else ""
 
