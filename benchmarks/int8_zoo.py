@@ -40,7 +40,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "efficientnet b0": {"width": 0.25},
     "proxylessnas": {"width": 0.25},
     "igc": {"width": 0.25},
-    "flgc": {"width": 0.25},
+    "flgc": {"width": 0.5},
     "snet": {"width": 0.5},
     "resnet cifar20": {"variant": "cifar20", "width": 0.5},
     "resnext": {"width": 0.1},
