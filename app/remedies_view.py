@@ -33,8 +33,9 @@ def remedies_view(registry: Registry, run: str, key: str, adopt: Callable[[dict[
     question = Question(
         "What would help int8",
         ":material/healing:",
-        "Writes the int8 file with other ranges, corrected biases, equalised channels and with its costliest layers "
-        "left float, and measures accuracy, bytes and time of each. A minute or two for a small network.",
+        "Writes the int8 file with other ranges, corrected biases, equalised channels, with its costliest layers left "
+        "float or in 16 bits and, if epochs are given for it, after int8-aware training, and measures accuracy, bytes "
+        "and time of each. A minute or two for a small network without training.",
         "Try remedies",
         "Trying remedies, one file after the other",
         ("remedies", run),
@@ -55,6 +56,8 @@ def _draw(
         f"({words.accuracy(whole['top1'], whole['low'], whole['high'])}) on {found['validation_images']:,} validation "
         "images."
     )
+    for fault in found["faults"]:
+        st.caption(f"**{fault['title']}** at {', '.join(fault['layers'][:3])}: {fault['evidence']}")
     st.plotly_chart(
         accuracy_over_bytes(tried, whole, colours()), theme=None, key=f"{key}.chart", config=charts.CONFIG,
         alt="Top-1 of each tried file over its bytes, with intervals; dotted: the float file",
@@ -78,7 +81,7 @@ def _draw(
             key=f"{key}.adopt",
             on_click=adopt,
             args=(recipe,),
-            help="A job of its own; the model is not trained again",
+            help="A job of its own; nothing but int8-aware training is trained again",
         )
     return recipe
 
@@ -113,5 +116,5 @@ def _row(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], whole: float
         "size": words.size(row["bytes"]),
         "time": "1" if "ratio" not in row else words.times(row["ratio"], row["ratio_low"], row["ratio_high"],
                                                            row["stable"]),
-        "float layers": ", ".join(row["kept"]),
+        "other layers": ", ".join(row["kept"]),
     }  # fmt: skip

@@ -43,8 +43,12 @@ class RemedySettings(Settings):
     images: int = setting(2000, ge=10, le=100_000, unit="images", help="Validation images that judge, at most")
     calibration_images: int = setting(400, ge=1, le=4096, unit="images", help="Training images that set the ranges")
     keep: tuple[int, ...] = setting(
-        (1, 3), unit="layers", help="Also tried: so many of the costliest layers stay float"
+        (1, 3), unit="layers", help="Also tried: so many of the costliest layers stay float, or get 16-bit activations"
     )
+    aware_epochs: int = setting(
+        0, ge=0, le=1000, unit="epochs",
+        help="Also tried: so many epochs of int8-aware training on all training images; 0: not, since it takes long",
+    )  # fmt: skip
     only: tuple[str, ...] = setting((), help="Names of the remedies to try; empty: all")
 
     @pydantic.field_validator("only")
@@ -58,11 +62,11 @@ class RemedySettings(Settings):
 
 @dataclass(frozen=True)
 class Remedy:
-    """One way to a file: what is done to the model first, how it is rounded, which format it becomes."""
+    """One way to a file: the quantise step that the model goes through first, its rounding, the format it becomes."""
 
     name: str
     title: str
-    equalise: dict[str, Any] | None = None
+    quantise: dict[str, Any] | None = None
     rounding: Rounding = field(default_factory=Rounding)
     images: int = PLAIN_IMAGES
     format: str = "tflite_int8"
@@ -77,7 +81,9 @@ class Remedy:
             export["correct_bias"] = True
         if given.keep:
             export["keep_float"] = ", ".join(given.keep)
-        first = [{"quantise": {"method": "equalisation", **self.equalise}}] if self.equalise is not None else []
+        if given.precision:
+            export["precision"] = ", ".join(f"{layer}: {bits}" for layer, bits in given.precision)
+        first = [{"quantise": self.quantise}] if self.quantise is not None else []
         return [*first, {"export": export}, {"measure": {}}]
 
 
@@ -85,15 +91,17 @@ def first_remedies(images: int) -> list[Remedy]:
     """What is tried on every model; the first is the file without a remedy."""
     mse, bias = Rounding("mse"), Rounding(correct_bias=True)
     both = Rounding("mse", correct_bias=True)
+    even = {"method": "equalisation"}
     return [
         Remedy(BASE, "plain int8"),
         Remedy("images", f"{images} calibration images", images=images),
         Remedy("mse", "ranges of least squared error", rounding=mse, images=images),
         Remedy("percentile", "ranges of 99.99 %", rounding=Rounding("percentile"), images=images),
         Remedy("bias_correction", "corrected biases", rounding=bias, images=images),
-        Remedy("equalisation", "equalisation", equalise={}, images=images),
-        Remedy("equalisation_open", "equalisation, ReLU6 opened", equalise={"relu6": "open"}, images=images),
-        Remedy("together", "equalisation, least squared error, corrected biases", equalise={}, rounding=both,
+        Remedy("equalisation", "equalisation", quantise=even, images=images),
+        Remedy("equalisation_open", "equalisation, ReLU6 opened", quantise={**even, "relu6": "open"},
+               images=images),
+        Remedy("together", "equalisation, least squared error, corrected biases", quantise=even, rounding=both,
                images=images),
         Remedy("ranges_and_biases", "least squared error, corrected biases", rounding=both, images=images),
     ]  # fmt: skip
@@ -143,7 +151,7 @@ class _Bench:
         self.images, self.labels = np.asarray(validation.images[:count]), np.asarray(validation.labels[:count])
         self.model: Any = None
         self.model_path = folder / "model.keras"
-        self.equalised: dict[str, Path] = {}
+        self.changed: dict[str, Path] = {}  # models behind a quantise step
         self.noise: dict[str, Any] = {"faults": [], "places": []}
 
     def rows(self) -> Iterator[Row]:
@@ -153,52 +161,64 @@ class _Bench:
         wanted = (BASE, *self.settings.only)
         known = first_remedies(self.settings.calibration_images)
         chosen = [one for one in known if one.name in wanted or not self.settings.only]
-        total = len(chosen) + len(self.settings.keep)
+        total = len(chosen) + 2 * len(self.settings.keep) + bool(self.settings.aware_epochs)
         for number, remedy in enumerate(chosen):
             self.progress(number, total, remedy.title)
-            try:
-                file = self._write(remedy, self._model_for(remedy))
-            except ValueError as error:
-                yield {"name": remedy.name, "title": remedy.title, "error": str(error)}
-                continue
+            row, file = self._tried(remedy, base)
             base = base or file
-            yield self._row(remedy, file, base)
-            if remedy.name == BASE:
-                images = self.images[:NOISE_IMAGES]
-                self.noise = localise(*plain, *file, images)
-        assert base is not None
-        for number, remedy in enumerate(self._keeping(), len(chosen)):
+            yield row
+            if remedy.name == BASE and file is not None:
+                self.noise = localise(*plain, *file, self.images[:NOISE_IMAGES])
+        for number, remedy in enumerate([*self._keeping(), *self._training()], len(chosen)):
             self.progress(number, total, remedy.title)
-            yield self._row(remedy, self._write(remedy, self.model_path), base)
+            yield self._tried(remedy, base)[0]
+
+    def _tried(self, remedy: Remedy, base: File | None) -> tuple[Row, File | None]:
+        """The row of a remedy and its file, None where it cannot be written; its time is told beside `base`."""
+        try:
+            file = self._write(remedy, self._model_for(remedy))
+        except ValueError as error:
+            if remedy.name == BASE:
+                raise  # nothing can be compared to it
+            return {"name": remedy.name, "title": remedy.title, "error": str(error)}, None
+        return self._row(remedy, file, base or file), file
 
     def _keeping(self) -> list[Remedy]:
-        """The costliest layers left float, as many as the settings say."""
+        """The costliest layers left float or given 16-bit activations, as many as the settings say."""
         worst = sorted(self.noise["places"], key=lambda one: -(one["cost"] or 0.0))
         layers = list(dict.fromkeys(one["layer"] or "logits" for one in worst if one["cost"]))
         found = []
-        for count in self.settings.keep:
-            kept = tuple(layers[:count])
-            rounding = Rounding("mse", keep=kept)
-            found.append(
-                Remedy(f"keep_{count}", f"{count} layer{'s' * (count > 1)} float, least squared error",
-                       rounding=rounding, images=self.settings.calibration_images, format="tflite_mixed")
-            )  # fmt: skip
-        return found if layers else []
+        for count in self.settings.keep if layers else ():
+            kept, what = tuple(layers[:count]), f"{count} layer{'s' * (count > 1)}"
+            float_ = Rounding("mse", keep=kept)
+            wide = Rounding("mse", precision=tuple((layer, "w8a16") for layer in kept))
+            for name, title, rounding in (("keep", "float", float_), ("int16", "with 16-bit activations", wide)):
+                found.append(
+                    Remedy(f"{name}_{count}", f"{what} {title}, least squared error", rounding=rounding,
+                           images=self.settings.calibration_images, format="tflite_mixed")
+                )  # fmt: skip
+        return found
+
+    def _training(self) -> list[Remedy]:
+        epochs = self.settings.aware_epochs
+        title = f"int8-aware training, {epochs} epoch{'s' * (epochs > 1)}"
+        return [Remedy("int8_aware", title, quantise={"method": "int8_aware", "epochs": epochs})] if epochs else []
 
     def _model_for(self, remedy: Remedy) -> Path:
-        if remedy.equalise is None:
+        if remedy.quantise is None:
             return self.model_path
         from exports import save_model
 
-        key = str(sorted(remedy.equalise.items()))
-        if key not in self.equalised:
-            method = METHODS["equalisation"]
-            plan = method.settings(**remedy.equalise)
-            outcome = method.apply(self.model, plan, Context(self.data, self.seed, QuietWatch(self.folder)))
-            path = self.folder / f"equalised{len(self.equalised)}.keras"
+        key = str(sorted(remedy.quantise.items()))
+        if key not in self.changed:
+            settings = {name: value for name, value in remedy.quantise.items() if name != "method"}
+            method = METHODS[remedy.quantise["method"]]
+            watch = QuietWatch(self.folder / f"changing{len(self.changed)}")
+            outcome = method.apply(self.model, method.settings(**settings), Context(self.data, self.seed, watch))
+            path = self.folder / f"changed{len(self.changed)}{'.h5' if outcome.int8_aware else '.keras'}"
             save_model(outcome.model, path)
-            self.equalised[key] = path
-        return self.equalised[key]
+            self.changed[key] = path
+        return self.changed[key]
 
     def _write(self, remedy: Remedy, model: Path) -> File:
         folder = self.folder / remedy.name
@@ -209,7 +229,8 @@ class _Bench:
         return written.path, written.contract
 
     def _row(self, remedy: Remedy, file: File, base: File) -> Row:
-        row = {"name": remedy.name, "title": remedy.title, "steps": remedy.steps(), "kept": list(remedy.rounding.keep)}
+        kept = [*remedy.rounding.keep, *(layer for layer, _ in remedy.rounding.precision)]
+        row = {"name": remedy.name, "title": remedy.title, "steps": remedy.steps(), "kept": kept}
         return {**row, **self.judge.row(file, base)}
 
 

@@ -37,21 +37,29 @@ def home(small_digits, tmp_path_factory):
 
 def test_equalisation_regains_what_a_planted_scale_costs_and_can_be_taken(home, monkeypatch, capsys) -> None:
     monkeypatch.setenv("LITESMITH_HOME", str(home.folder))
-    only = ("--only", "mse", "equalisation", "--keep", "2")
+    only = ("--only", "mse", "equalisation", "--keep", "2", "--aware-epochs", "1")
     assert main(["remedies", "r00001", *only, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     rows = {row["name"]: row for row in document["rows"]}
-    assert list(rows) == ["none", "mse", "equalisation", "keep_2"]
+    assert list(rows) == ["none", "mse", "equalisation", "keep_2", "int16_2", "int8_aware"]
     assert document["drop_points"] > 3, document
     assert document["faults"][0]["cause"] == "wide_activation"
     whole = document["float"]["top1"]
     assert regained(rows["equalisation"], document["rows"], whole) >= 0.8
     assert rows["keep_2"]["top1"] > rows["none"]["top1"]
     assert rows["keep_2"]["bytes"] > rows["none"]["bytes"]
+    assert rows["int16_2"]["top1"] > rows["none"]["top1"]
+    assert rows["int16_2"]["kept"] == rows["keep_2"]["kept"]
+    assert rows["int8_aware"]["top1"] > rows["none"]["top1"]
     assert rows["equalisation"]["ratio"] > 0
 
     recipe = Recipe.of(recipe_of_row(Registry(home), document, "equalisation"))
     assert [step.step for step in recipe.steps] == ["quantise", "export", "measure"]
+    others = {name: Recipe.of(recipe_of_row(Registry(home), document, name)) for name in ("int16_2", "int8_aware")}
+    assert others["int16_2"].steps[0].settings.rounding.precision == tuple(
+        (layer, "w8a16") for layer in rows["int16_2"]["kept"]
+    )
+    assert others["int8_aware"].steps[0].settings.epochs == 1
     mixed = Recipe.of(recipe_of_row(Registry(home), document, "keep_2"))
     for plan, format_id in ((recipe, "tflite_int8"), (mixed, "tflite_mixed")):
         run = record(Registry(home), plan, queue=False).runs[0]
