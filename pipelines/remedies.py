@@ -45,7 +45,7 @@ class RemedySettings(Settings):
     keep: tuple[int, ...] = setting(
         (1, 3), unit="layers", help="Also tried: so many of the costliest layers stay float, or get 16-bit activations"
     )
-    aware_epochs: int = setting(
+    int8_aware_epochs: int = setting(
         0, ge=0, le=1000, unit="epochs",
         help="Also tried: so many epochs of int8-aware training on all training images; 0: not, since it takes long",
     )  # fmt: skip
@@ -161,7 +161,7 @@ class _Bench:
         wanted = (BASE, *self.settings.only)
         known = first_remedies(self.settings.calibration_images)
         chosen = [one for one in known if one.name in wanted or not self.settings.only]
-        total = len(chosen) + 2 * len(self.settings.keep) + bool(self.settings.aware_epochs)
+        total = len(chosen) + 2 * len(self.settings.keep) + bool(self.settings.int8_aware_epochs)
         for number, remedy in enumerate(chosen):
             self.progress(number, total, remedy.title)
             row, file = self._tried(remedy, base)
@@ -200,7 +200,7 @@ class _Bench:
         return found
 
     def _training(self) -> list[Remedy]:
-        epochs = self.settings.aware_epochs
+        epochs = self.settings.int8_aware_epochs
         title = f"int8-aware training, {epochs} epoch{'s' * (epochs > 1)}"
         return [Remedy("int8_aware", title, quantise={"method": "int8_aware", "epochs": epochs})] if epochs else []
 

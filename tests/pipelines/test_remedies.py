@@ -37,7 +37,7 @@ def home(small_digits, tmp_path_factory):
 
 def test_equalisation_regains_what_a_planted_scale_costs_and_can_be_taken(home, monkeypatch, capsys) -> None:
     monkeypatch.setenv("LITESMITH_HOME", str(home.folder))
-    only = ("--only", "mse", "equalisation", "--keep", "2", "--aware-epochs", "1")
+    only = ("--only", "mse", "equalisation", "--keep", "2", "--int8-aware-epochs", "1")
     assert main(["remedies", "r00001", *only, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     rows = {row["name"]: row for row in document["rows"]}
