@@ -52,8 +52,8 @@ def _draw(
     whole, rows = found["float"], found["rows"]
     tried = [row for row in rows if "top1" in row]
     st.markdown(
-        f"Plain int8 loses {found['drop_points']:.2f} points against float32 "
-        f"({words.accuracy(whole['top1'], whole['low'], whole['high'])}) on {found['validation_images']:,} validation "
+        f"Plain int8 loses {found['drop_points']:.2f} points against float32, "
+        f"{words.accuracy(whole['top1'], whole['low'], whole['high'])}, on {found['validation_images']:,} validation "
         "images."
     )
     for fault in found["faults"]:
