@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import os
 
-# All must be set before the first TensorFlow import of the process to have any effect.
+# Both must be set before the first TensorFlow import of the process to have any effect.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow turns oneDNN's kernels on by itself on newer processors only. On an EPYC with AVX2 a step of training took
-# 0.45 (ResNet-20 x 0.5) to 0.96 (EfficientNet-B0) of the time with them.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import tensorflow as tf
 import tf_keras as keras
