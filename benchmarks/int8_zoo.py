@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.cells import Cell, tell
 from benchmarks.fashion import IMAGES, few_images
-from pipelines.judge import File, points_against_float
+from pipelines.judge import File, against_float, points_against_float
 
 FOLDER = Path("build/int8_zoo")
 SEED = 0
@@ -104,8 +104,8 @@ def named(faults: Sequence[Mapping[str, Any]]) -> str:
 
 def float_cell(label: str) -> Cell:
     """The cell of the trained network; its `decided` is part of every other."""
-    enough = ENOUGH_OF.get(label, ENOUGH)
-    decided = [label, NETWORKS[label], IMAGES, RESOLUTION, enough, ROUNDS, FITTING, OF_NETWORK.get(label), LATER]
+    reached = _enough(label)
+    decided = [label, NETWORKS[label], IMAGES, RESOLUTION, reached, ROUNDS, FITTING, OF_NETWORK.get(label), LATER]
     return Cell(FOLDER, f"{label.replace(' ', '_')}-float", decided)
 
 
@@ -115,6 +115,10 @@ def int8_cell(label: str) -> Cell:
 
 def _aware_cell(label: str) -> Cell:
     return Cell(FOLDER, f"{label.replace(' ', '_')}-aware", [float_cell(label).decided, AWARE])
+
+
+def _enough(label: str) -> float:
+    return ENOUGH_OF.get(label, ENOUGH)
 
 
 def trained(label: str) -> Path:
@@ -145,7 +149,7 @@ def _float(label: str, folder: Path) -> dict[str, Any]:
         fit(model, data, settings, QuietWatch(folder / f"round{number}"), seed=SEED + number)
         epochs += settings.epochs
         reached = float(scorer(model)(data.splits["validation"])[1])
-        if reached >= ENOUGH_OF.get(label, ENOUGH):
+        if reached >= _enough(label):
             break
     save_model(model, folder / "model.keras")
     right = _right(_written(folder / "model.keras", "tflite_float32", data), data)
@@ -222,12 +226,7 @@ def _right(file: File, data: Any) -> np.ndarray:
 
 def _beside(label: str, right: np.ndarray) -> dict[str, Any]:
     """The accuracy, and its paired difference to the float file."""
-    from exports import paired_difference
-
-    before = np.load(float_cell(label).work / "right.npy")
-    difference, low, high = paired_difference(before, right)
-    against = {"against_float": difference, "against_float_low": low, "against_float_high": high}
-    return {"top1": float(right.mean()), **against}
+    return {"top1": float(right.mean()), **against_float(np.load(float_cell(label).work / "right.npy"), right)}
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks import int8_zoo
 from benchmarks.cells import Cell, tell
-from pipelines.judge import points_against_float
+from pipelines.judge import against_float, points_against_float
 
 FOLDER = Path("build/remedies_table")
 AS_TRAINED = ("shufflenet_v1", "densenet")  # they lose something by themselves
@@ -72,7 +72,6 @@ def _cell(label: str) -> Cell:
 
 
 def _repaired(label: str, folder: Path) -> dict[str, Any]:
-    from exports import paired_difference
     from pipelines.further import recipe_of_row
     from pipelines.jobs import InlineExecutor
     from pipelines.recipes import Recipe
@@ -112,10 +111,7 @@ def _repaired(label: str, folder: Path) -> dict[str, Any]:
     answers = {"none": _plain(registry, found["run"], model, folder)}
     if best["name"] != "none":
         answers[best["name"]] = _predictions(registry, finished(recipe_of_row(registry, found, best["name"])))
-    test = {}
-    for name, given in answers.items():
-        difference, low, high = paired_difference(whole == labels, given == labels)
-        test[name] = {"against_float": difference, "against_float_low": low, "against_float_high": high}
+    test = {name: against_float(whole == labels, given == labels) for name, given in answers.items()}
     home.close()
     return {
         "scaled": scaled, "float": found["float"]["top1"], "faults": found["faults"], "rows": found["rows"],

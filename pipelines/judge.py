@@ -34,10 +34,9 @@ class Judge:
     def row(self, file: File, base: File) -> Row:
         """Accuracy, its paired difference to the float file, bytes, and unless it is the base itself its time."""
         scored = evaluate(*file, self.images, self.labels)
-        difference, low, high = paired_difference(self.right, scored.predictions == self.labels)
         row: Row = {
-            "top1": scored.top1, "low": scored.interval[0], "high": scored.interval[1], "against_float": difference,
-            "against_float_low": low, "against_float_high": high, "bytes": file[0].stat().st_size,
+            "top1": scored.top1, "low": scored.interval[0], "high": scored.interval[1],
+            **against_float(self.right, scored.predictions == self.labels), "bytes": file[0].stat().st_size,
         }  # fmt: skip
         if file != base:
             timed = self.ratio(file, base)
@@ -49,6 +48,12 @@ class Judge:
         """The file's time beside the base's, both in turn."""
         with self.alone():
             return measure([base, file], rounds=ROUNDS).rows[1]
+
+
+def against_float(before: np.ndarray, right: np.ndarray) -> Row:
+    """Part of a row: what a file loses or gains, given for each image whether the float file and it were right."""
+    difference, low, high = paired_difference(before, right)
+    return {"against_float": difference, "against_float_low": low, "against_float_high": high}
 
 
 def points_against_float(row: Row) -> str:

@@ -1,11 +1,11 @@
 """SqueezeNet: squeeze to few channels, expand by 1x1 and 3x3 convolutions side by side. Source: arXiv:1602.07360,
 table 1; version 1.1 from the authors' repository.
 
-Convolutions have biases and nothing is normalised, so training is delicate: Adam at 1e-3 learns, SGD at 0.05 stays at
-chance. Weights are drawn as He et al. (arXiv:1502.01852, equation 10) do for layers in front of a ReLU; by Glorot's
-rule the last map of an untrained network is 1e-4 wide. There is no dense layer: the last convolution makes one map per
-class, whose mean is the logit. Its activation is the authors'; a map that is 0 everywhere learns nothing, and its class
-is silent for good. So here the biases of that convolution begin at 1, and its weights an eighth as varied.
+Convolutions have biases and nothing is normalised, so training is delicate: Adam at 1e-3 learns, SGD at 0.01 slowly.
+Weights are drawn as He et al. (arXiv:1502.01852, equation 10) do for layers in front of a ReLU; by Glorot's rule the
+last map of an untrained network is 1e-4 wide. There is no dense layer: the last convolution makes one map per class,
+whose mean is the logit. Its activation is the authors'; a map that is 0 everywhere learns nothing, and its class is
+silent for good. So here the biases of that convolution begin at 1, and its weights an eighth as varied.
 
 The authors' framework rounds pooled sizes up, so every pool of an even side sees one more row and column, at the bottom
 and the right. Their 1x1 last convolution in 1.0 is padded by 1, which feeds a ring of biases into the mean; nobody
