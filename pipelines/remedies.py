@@ -107,6 +107,28 @@ def first_remedies(images: int) -> list[Remedy]:
     ]  # fmt: skip
 
 
+def remedies_of_layers(places: Sequence[Mapping[str, Any]], counts: Sequence[int], images: int) -> list[Remedy]:
+    """The costliest layers left float or given 16-bit activations, so many of them as each count says.
+
+    `places` are those that the localiser gives. A sum or a gate can be computed in float; bits of its own only a layer
+    with weights can have.
+    """
+    worst = sorted(places, key=lambda one: -(one["cost"] or 0.0))
+    costly = [(one["layer"] or "logits", one["kernel"]) for one in worst if one["cost"]]
+    layers = list(dict.fromkeys(layer for layer, _ in costly))
+    weighty = list(dict.fromkeys(layer for layer, kernel in costly if kernel))
+    found = []
+    for count in counts:
+        float_ = Rounding("mse", keep=tuple(layers[:count]))
+        wide = Rounding("mse", precision=tuple((layer, "w8a16") for layer in weighty[:count]))
+        for name, title, rounding in (("keep", "float", float_), ("int16", "with 16-bit activations", wide)):
+            kept = len(rounding.keep) + len(rounding.precision)
+            if kept:
+                what = f"{kept} layer{'s' * (kept > 1)} {title}, least squared error"
+                found.append(Remedy(f"{name}_{count}", what, rounding=rounding, images=images, format="tflite_mixed"))
+    return found
+
+
 def try_remedies(
     registry: Registry, run: str, settings: RemedySettings, progress: Progress = silent
 ) -> dict[str, Any]:
@@ -169,7 +191,8 @@ class _Bench:
             yield row
             if remedy.name == BASE and file is not None:
                 self.noise = localise(*plain, *file, self.images[:NOISE_IMAGES])
-        for number, remedy in enumerate([*self._keeping(), *self._training()], len(chosen)):
+        of_layers = remedies_of_layers(self.noise["places"], self.settings.keep, self.settings.calibration_images)
+        for number, remedy in enumerate([*of_layers, *self._training()], len(chosen)):
             self.progress(number, total, remedy.title)
             yield self._tried(remedy, base)[0]
 
@@ -182,22 +205,6 @@ class _Bench:
                 raise  # nothing can be compared to it
             return {"name": remedy.name, "title": remedy.title, "error": str(error)}, None
         return self._row(remedy, file, base or file), file
-
-    def _keeping(self) -> list[Remedy]:
-        """The costliest layers left float or given 16-bit activations, as many as the settings say."""
-        worst = sorted(self.noise["places"], key=lambda one: -(one["cost"] or 0.0))
-        layers = list(dict.fromkeys(one["layer"] or "logits" for one in worst if one["cost"]))
-        found = []
-        for count in self.settings.keep if layers else ():
-            kept, what = tuple(layers[:count]), f"{count} layer{'s' * (count > 1)}"
-            float_ = Rounding("mse", keep=kept)
-            wide = Rounding("mse", precision=tuple((layer, "w8a16") for layer in kept))
-            for name, title, rounding in (("keep", "float", float_), ("int16", "with 16-bit activations", wide)):
-                found.append(
-                    Remedy(f"{name}_{count}", f"{what} {title}, least squared error", rounding=rounding,
-                           images=self.settings.calibration_images, format="tflite_mixed")
-                )  # fmt: skip
-        return found
 
     def _training(self) -> list[Remedy]:
         epochs = self.settings.int8_aware_epochs

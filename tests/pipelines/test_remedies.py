@@ -11,7 +11,7 @@ from pipelines.__main__ import main
 from pipelines.further import recipe_of_row
 from pipelines.jobs import InlineExecutor
 from pipelines.recipes import Recipe
-from pipelines.remedies import RemedySettings, first_remedies, regained
+from pipelines.remedies import RemedySettings, first_remedies, regained, remedies_of_layers
 from pipelines.runs import Home, Registry
 from pipelines.start import record
 from tests.pipelines.small import planted
@@ -83,6 +83,19 @@ def test_every_remedy_is_a_recipe() -> None:
     names = [one.name for one in first_remedies(50)]
     assert len(set(names)) == len(names)
     assert RemedySettings().only == ()
+
+
+def test_only_layers_with_weights_get_bits_and_the_costliest_come_first() -> None:
+    costs = (("stem_conv", 0.1, {"spread": 1.0}), ("gate", 0.4, None), ("sum", 0.3, None), ("", 0.2, {"spread": 2.0}))
+    places = [{"layer": layer, "cost": cost, "kernel": kernel} for layer, cost, kernel in costs]
+    found = {one.name: one for one in remedies_of_layers([*places, {**places[0], "cost": None}], (1, 3), 400)}
+    assert {name: one.rounding.keep for name, one in found.items() if name.startswith("keep")} == {
+        "keep_1": ("gate",), "keep_3": ("gate", "sum", "logits"),
+    }  # fmt: skip
+    assert found["int16_1"].rounding.precision == (("logits", "w8a16"),)
+    assert found["int16_3"].rounding.precision == (("logits", "w8a16"), ("stem_conv", "w8a16"))
+    assert found["int16_3"].title.startswith("2 layers with 16-bit activations")
+    assert remedies_of_layers([], (1, 3), 400) == []
 
 
 def test_share_regained() -> None:
