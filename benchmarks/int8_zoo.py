@@ -33,7 +33,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "squeezenet": {"variant": "1.1", "width": 0.5, "dropout": 0.0},
     "xception": {"width": 0.125},
     "condensenet": {"variant": "cifar50", "width": 0.5},
-    "mnasnet": {"width": 0.25},
+    "mnasnet": {"width": 0.5},
     "ghostnet": {"width": 0.5},
     "espnet_v2": {"width": 0.5},
     "nasnet": {"cells": 1, "width": 0.25},
