@@ -56,8 +56,8 @@ class PrecisionSettings(Settings):
     )
     search: Literal["greedy", "haq"] = setting(
         "greedy",
-        help="greedy: least loss for what is saved, at once; haq: an agent learns for minutes, and what chance and "
-        "greedy came to is said beside it",
+        help="greedy: least loss for what is saved, at once; haq: an agent learns for minutes (over five seeds not "
+        "shown to beat chance here, always behind greedy), and what both came to is said beside it",
     )
     episodes: int = setting(300, ge=30, le=5000, unit="episodes", help="With haq: how many choices the agent tries")
     images: int = setting(2000, ge=10, le=100_000, unit="images", help="Validation images that judge, at most")
