@@ -57,12 +57,17 @@ def _draw(
         "images."
     )
     for fault in found["faults"]:
-        st.caption(f"**{fault['title']}** at {', '.join(fault['layers'][:3])}: {fault['evidence']}")
+        st.caption(f"**{fault['title'].capitalize()}** at {', '.join(fault['layers'][:3])}: {fault['evidence']}")
     st.plotly_chart(
         accuracy_over_bytes(tried, whole, colours()), theme=None, key=f"{key}.chart", config=charts.CONFIG,
         alt="Top-1 of each tried file over its bytes, with intervals; dotted: the float file",
     )  # fmt: skip
-    st.dataframe([_row(row, rows, whole["top1"]) for row in rows], hide_index=True, alt="Remedies as tried")
+    table = [_row(row, rows, whole["top1"]) for row in rows]
+    st.dataframe(
+        table, hide_index=True, height="content", alt="Remedies as tried",
+        # Narrow enough that a phone shows the accuracy beside it.
+        column_config={"remedy": st.column_config.TextColumn(width=190)},
+    )  # fmt: skip
     for sentence in refusals(rows):
         st.caption(sentence)
     titles = {row["name"]: row["title"] for row in tried if row["name"] != "none"}
@@ -88,7 +93,8 @@ def _draw(
 
 def accuracy_over_bytes(tried: Sequence[Mapping[str, Any]], whole: Mapping[str, Any], theme: Colours) -> go.Figure:
     """A point per tried file, the plain one first; the float file's accuracy as a dotted line."""
-    figure = figure_of(theme, 440, "Top-1 on validation over bytes")
+    # On a phone the legend has a line for every file.
+    figure = figure_of(theme, 300 + 20 * len(tried), "Top-1 on validation over bytes")
     for at, row in enumerate(tried):
         figure.add_scatter(
             x=[row["bytes"] / 1000], y=[row["top1"]], mode="markers", name=row["title"],
