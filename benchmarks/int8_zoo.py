@@ -89,7 +89,9 @@ def summary() -> dict[str, Any]:
             "within a point": "yes" if rounded["against_float_low"] >= -POINT else "no",
             "named": named(rounded["faults"]),
         }
-        if aware is not None:
+        if aware is not None and "refused" in aware:
+            row["int8-aware, points [95 %]"] = "refused"
+        elif aware is not None:
             row["int8-aware, points [95 %]"] = points_against_float(aware)
             row["agrees"] = f"{100 * aware['agreement']:.2f} %"
         rows.append(row)
@@ -189,7 +191,10 @@ def _int8_aware(label: str, folder: Path) -> dict[str, Any]:
     data = data_of(label)
     model = load_model(float_cell(label).work / "model.keras")
     method = METHODS["int8_aware"]
-    outcome = method.apply(model, method.settings(**AWARE), Context(data, SEED, QuietWatch(folder)))
+    try:
+        outcome = method.apply(model, method.settings(**AWARE), Context(data, SEED, QuietWatch(folder)))
+    except ValueError as error:
+        return {"refused": str(error)}
     save_model(outcome.model, folder / "model.h5")
     test = data.splits["test"]
     known = predictor(outcome.model)(test.images).argmax(axis=1)

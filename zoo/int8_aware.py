@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # More images hardly widen the ranges; 256 restored the float accuracy of small networks without any training.
 WARM_IMAGES = 256
 WARM_BATCH = 16
+MOST_TOLD = 3  # a network of one kind of block is refused for each of its layers alike
 
 
 @contextmanager
@@ -74,7 +75,8 @@ def ensure(model: keras.Model) -> None:
     """Raises: ValueError with what stands in the way of int8-aware training."""
     problems = check(model)
     if problems:
-        raise ValueError("; ".join(problems))
+        more = len(problems) - MOST_TOLD
+        raise ValueError("; ".join(problems[:MOST_TOLD]) + (f"; and {more} more layers" if more > 0 else ""))
 
 
 def check(model: keras.Model) -> list[str]:

@@ -175,6 +175,17 @@ def test_a_layer_nobody_knows_is_named():
         int8_aware.annotate(model)
 
 
+def test_of_many_layers_in_the_way_the_first_are_named_and_the_others_counted():
+    from zoo.keras import keras
+
+    x = image = keras.Input((8, 8, 3))
+    for number in range(5):
+        x = keras.layers.GaussianNoise(0.1, name=f"rain{number}")(x)
+    with pytest.raises(ValueError, match=r"layer rain2 .*; and 2 more layers$") as refusal:
+        int8_aware.ensure(keras.Model(image, x))
+    assert "rain3" not in str(refusal.value)
+
+
 def test_a_norm_behind_an_activation_is_named():
     from zoo.keras import keras
 
