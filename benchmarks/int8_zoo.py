@@ -186,15 +186,15 @@ def _int8_aware(label: str, folder: Path) -> dict[str, Any]:
     from pipelines.training import session
     from pipelines.training.loop import predictor
     from pipelines.training.watch import QuietWatch
+    from zoo.int8_aware import check
 
     session.open_session(SEED)
     data = data_of(label)
     model = load_model(float_cell(label).work / "model.keras")
+    if refused := check(model):
+        return {"refused": refused}
     method = METHODS["int8_aware"]
-    try:
-        outcome = method.apply(model, method.settings(**AWARE), Context(data, SEED, QuietWatch(folder)))
-    except ValueError as error:
-        return {"refused": str(error)}
+    outcome = method.apply(model, method.settings(**AWARE), Context(data, SEED, QuietWatch(folder)))
     save_model(outcome.model, folder / "model.h5")
     test = data.splits["test"]
     known = predictor(outcome.model)(test.images).argmax(axis=1)
