@@ -89,9 +89,7 @@ def summary() -> dict[str, Any]:
             "within a point": "yes" if rounded["against_float_low"] >= -POINT else "no",
             "named": named(rounded["faults"]),
         }
-        if aware is not None and "refused" in aware:
-            row["int8-aware, points [95 %]"] = "refused"
-        elif aware is not None:
+        if aware is not None:
             row["int8-aware, points [95 %]"] = points_against_float(aware)
             row["agrees"] = f"{100 * aware['agreement']:.2f} %"
         rows.append(row)
@@ -186,13 +184,10 @@ def _int8_aware(label: str, folder: Path) -> dict[str, Any]:
     from pipelines.training import session
     from pipelines.training.loop import predictor
     from pipelines.training.watch import QuietWatch
-    from zoo.int8_aware import check
 
     session.open_session(SEED)
     data = data_of(label)
     model = load_model(float_cell(label).work / "model.keras")
-    if refused := check(model):
-        return {"refused": refused}
     method = METHODS["int8_aware"]
     outcome = method.apply(model, method.settings(**AWARE), Context(data, SEED, QuietWatch(folder)))
     save_model(outcome.model, folder / "model.h5")

@@ -1,8 +1,9 @@
 """Int8-aware models: which layer learns which range, and ranges that make sense before the first training step.
 
-The rule of every layer stands in `zoo/rules.py`; this module applies it through tfmot. Three calls, in this order:
-`annotate` + `apply` (or `apply` on the plain model) give the int8-aware model, `warm_ranges` fills its ranges from
-images. Reading such a model back from a file needs `scope()`.
+The rule of every layer stands in `zoo/rules.py`; this module applies it through tfmot. `zoo.int8_form.int8_form` gives
+the form of a network that can be trained so. Three calls, in this order: `annotate` + `apply` (or `apply` on the plain
+model) give the int8-aware model, `warm_ranges` fills its ranges from images. Reading such a model back from a file needs
+`scope()`.
 
 Source of the fake quantisation: arXiv:1712.05877, section 3.
 """
@@ -92,14 +93,18 @@ def check(model: keras.Model) -> list[str]:
             )
         elif kind == "BatchNormalization":
             before = producer.get(id(flat(call.keras_inputs)[0]))
-            bare = getattr(getattr(before, "activation", None), "__name__", "") == "linear"
-            if type(before).__name__ not in ("Conv2D", "DepthwiseConv2D", "Dense") or not bare:
+            if not folds(type(before).__name__, getattr(getattr(before, "activation", None), "__name__", None)):
                 where = before.name if before is not None else "the input"
                 problems.append(
                     f"layer {name} normalises {where}; int8-aware training needs it directly behind a "
                     "convolution or dense layer without activation"
                 )
     return problems
+
+
+def folds(kind: str, activation: str | None) -> bool:
+    """Whether a norm behind a layer of this class, with this activation inside, becomes one operator with it."""
+    return kind in ("Conv2D", "DepthwiseConv2D", "Dense") and activation == "linear"
 
 
 def warm_ranges(float_model: keras.Model, quantised: keras.Model, images: np.ndarray) -> list[str]:

@@ -46,9 +46,10 @@ def apply(model: Any, settings: Int8AwareSettings, context: Context) -> Outcome:
     from pipelines.training.reports import fit_warnings
     from zoo import int8_aware
     from zoo.cloning import clone
+    from zoo.int8_form import int8_form
 
     data, watch = context.data, context.watch
-    source = clone(model)
+    source = int8_form(clone(model))
     count = min(settings.calibration_images, len(data.splits["train"].labels))
     picked = np.random.default_rng(context.seed).choice(len(data.splits["train"].labels), count, replace=False)
     images = data.splits["train"].images[np.sort(picked)].astype(np.float32) / 255.0
