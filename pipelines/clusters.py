@@ -107,8 +107,8 @@ def nearest(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
 def sharing_of(kernel: np.ndarray, *, keep_zeros: bool) -> np.ndarray | None:
     """The segments of a kernel that already shares values, over the whole or per output channel; None when it does not.
 
-    Trained weights hardly ever repeat, so that values which occur twice on average, zeros aside, are shared ones. A kernel
-    of one value all over was made so, and has nothing to share.
+    Trained weights hardly ever repeat, so that values which occur twice on average, zeros aside, are shared ones. A
+    kernel of one value all over was made so, and has nothing to share.
     """
     counted = kernel[kernel != 0]
     if not len(counted) or np.all(kernel == counted[0]):

@@ -2,14 +2,15 @@
 
 The rule of every layer stands in `zoo/rules.py`; this module applies it through tfmot. `zoo.int8_form.int8_form` gives
 the form of a network that can be trained so. Three calls, in this order: `annotate` + `apply` (or `apply` on the plain
-model) give the int8-aware model, `warm_ranges` fills its ranges from images. Reading such a model back from a file needs
-`scope()`.
+model) give the int8-aware model, `warm_ranges` fills its ranges from images. Reading such a model back from a file
+needs `scope()`.
 
 Source of the fake quantisation: arXiv:1712.05877, section 3.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -82,22 +83,27 @@ def ensure(model: keras.Model) -> None:
 
 def check(model: keras.Model) -> list[str]:
     """What stands in the way of int8-aware training, one sentence per layer; empty when nothing does."""
-    producer: dict[int, Any] = {}
+    made_by: dict[int, Any] = {}
+    readers = Counter(id(tensor) for call in calls(model) for tensor in flat(call.keras_inputs))
+    readers.update(id(tensor) for tensor in model.outputs)
     problems = []
     for call in calls(model):
         name, kind = call.layer.name, type(call.layer).__name__
-        producer.update({id(tensor): call.layer for tensor in flat(call.outputs)})
+        made_by.update({id(tensor): call.layer for tensor in flat(call.outputs)})
         if kind not in RULES or RULES[kind].int8 == "no":
             problems.append(
                 f"layer {name} ({kind}) cannot be trained int8-aware; replace it or quantise after training"
             )
         elif kind == "BatchNormalization":
-            before = producer.get(id(flat(call.keras_inputs)[0]))
-            if not folds(type(before).__name__, getattr(getattr(before, "activation", None), "__name__", None)):
+            read = id(flat(call.keras_inputs)[0])
+            before = made_by.get(read)
+            bare = folds(type(before).__name__, getattr(getattr(before, "activation", None), "__name__", None))
+            if not bare or readers[read] > 1:
                 where = before.name if before is not None else "the input"
+                where += ", which others read too" if bare else ""
                 problems.append(
                     f"layer {name} normalises {where}; int8-aware training needs it directly behind a "
-                    "convolution or dense layer without activation"
+                    "convolution or dense layer without activation that nothing else reads"
                 )
     return problems
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+# Wide enough that its int8 file, too, spends its time computing: of 0.06 ms there is little that a cut could take away.
 TRAIN = """
 import sys
 import numpy as np
@@ -21,12 +22,12 @@ digits = load_digits()
 few = digits.target < 4
 images = np.kron(digits.images[few] / 16.0, np.ones((2, 2)))[..., None].astype("float32")
 image = keras.Input((16, 16, 1))
-x = L.Conv2D(32, 3, padding="same", use_bias=False)(image)
+x = L.Conv2D(96, 3, padding="same", use_bias=False)(image)
 x = L.ReLU()(L.BatchNormalization()(x))
-y = L.Conv2D(64, 3, padding="same", use_bias=False)(x)
+y = L.Conv2D(192, 3, padding="same", use_bias=False)(x)
 y = L.ReLU()(L.BatchNormalization()(y))
-x = L.Add()([x, L.Conv2D(32, 1)(y)])
-x = L.GlobalAveragePooling2D()(L.Conv2D(64, 3, strides=2, activation="relu")(x))
+x = L.Add()([x, L.Conv2D(96, 1)(y)])
+x = L.GlobalAveragePooling2D()(L.Conv2D(192, 3, strides=2, activation="relu")(x))
 model = keras.Model(image, L.Dense(4, activation="softmax")(x))
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 model.fit(images * 255 if sys.argv[2] == "0..255" else images, digits.target[few], epochs=6, verbose=0)

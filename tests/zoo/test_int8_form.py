@@ -1,0 +1,87 @@
+"""The form that int8-aware training takes: equal answers, nothing left in the way, a file that follows the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import zoo
+from tests.zoo.designs import NAMES, others_slow, small
+from tests.zoo.test_int8_aware import convert, run
+from zoo import int8_aware, layers
+from zoo.int8_form import CARRIER, int8_form
+
+SIDE = 8
+# Norms behind a concatenation, a pool, a convolution with a second reader; groups that are learned.
+REWRITTEN = ("espnet_v2", "densenet", "condensenet", "flgc")
+
+
+@pytest.fixture
+def lone_norms() -> Any:
+    """One lone norm behind each kind of place, with statistics and weights of their own: read_twice_norm, ..."""
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIDE, SIDE, 3))
+    x = layers.norm(image, name="input_norm")
+    read_twice = layers.conv(x, 4, name="read_twice_conv")
+    x = layers.relu(layers.norm(read_twice, name="read_twice_norm"), name="relu")
+    x = layers.norm(x, name="relu_norm")
+    x = layers.concat([x, read_twice], name="concat")
+    x = layers.prelu(layers.norm(x, name="concat_norm"), name="prelu")
+    x = layers.norm(layers.add([x, x], name="sum"), name="sum_norm")
+    x = layers.norm(layers.max_pool(x, 2, name="pool"), name="pool_norm")
+    x = layers.norm(layers.conv(x, 6, name="bare_conv"), name="bare_norm")
+    model = keras.Model(image, layers.dense(layers.global_pool(x, name="head_pool"), 5, name="head_logits"))
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if layer.name.endswith("_norm"):
+            layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("name", others_slow(NAMES, REWRITTEN))
+def test_every_family_has_a_form_with_equal_answers_that_can_be_trained_int8_aware(name):
+    request = small(name)
+    model = zoo.build(name, **request)
+    found = int8_form(model)
+    assert int8_aware.check(found) == []
+    assert (found is not model) == bool(int8_aware.check(model)) == (name in REWRITTEN)
+    images = np.random.default_rng(0).random((4, request["resolution"], request["resolution"], 1), dtype="float32")
+    expected = model(images, training=False).numpy()
+    np.testing.assert_allclose(found(images, training=False), expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_lone_norm_gets_a_convolution_of_its_own_and_only_a_lone_one(lone_norms):
+    found = int8_form(lone_norms)
+    lone = ["input", "read_twice", "relu", "concat", "sum", "pool"]
+    assert [layer.name for layer in found.layers if layer.name.endswith(CARRIER)] == [
+        f"{place}_norm{CARRIER}" for place in lone
+    ]
+    assert len(int8_aware.check(lone_norms)) == len(lone)
+    assert int8_aware.check(found) == []
+    assert int8_form(found) is found
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
+def test_the_file_of_lone_norms_is_int8_all_through_and_answers_as_the_float_model(lone_norms):
+    images = np.random.default_rng(1).random((64, SIDE, SIDE, 3), dtype="float32")
+    found = int8_form(lone_norms)
+    quantised = int8_aware.apply(found)
+    assert int8_aware.warm_ranges(found, quantised, images) == []
+    logits, types = run(convert(quantised), images)
+    assert types == {"int8", "int32"}
+    expected = lone_norms(images, training=False).numpy()
+    assert np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_a_norm_over_a_vector_stays_as_it_is_and_is_named():
+    from zoo.keras import keras
+
+    image = keras.Input((SIDE, SIDE, 3))
+    x = layers.norm(layers.global_pool(image, name="head_pool"), name="vector_norm")
+    model = keras.Model(image, layers.dense(x, 2, name="head_logits"))
+    assert int8_form(model) is model
+    assert "vector_norm normalises head_pool" in int8_aware.check(model)[0]
