@@ -42,13 +42,26 @@ class NoQuantiser(QuantizeConfig):
 
 
 class OutputOnly(NoQuantiser):
-    """One range for the output, 8 bits for the whole tensor: multiply, hard-swish, PReLU."""
+    """One range for the output, 8 bits for the whole tensor: multiply, hard-swish, PReLU.
+
+    In front of a concatenation tfmot sets `quantize_output` to False: the range is that of the concatenation. A model
+    read from a file must know that, or it expects weights which were never written.
+    """
+
+    def __init__(self, quantize_output: bool = True) -> None:
+        self.quantize_output = quantize_output
 
     def get_output_quantizers(self, layer: Any) -> list[Any]:
-        return [MovingAverageQuantizer(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)]
+        return [self._range()] if self.quantize_output else []
+
+    def get_config(self) -> dict[str, Any]:
+        return {"quantize_output": self.quantize_output}
+
+    def _range(self) -> Any:
+        return MovingAverageQuantizer(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
 
 
-class FixedRanges(NoQuantiser):
+class FixedRanges(OutputOnly):
     """Ranges known beforehand, for a hard sigmoid: 0 to 6 before the division by 6, 0 to 1 behind it."""
 
     def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
@@ -57,8 +70,8 @@ class FixedRanges(NoQuantiser):
     def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
         (layer.hold,) = quantize_activations
 
-    def get_output_quantizers(self, layer: Any) -> list[Any]:
-        return [_fixed(1.0)]
+    def _range(self) -> Any:
+        return _fixed(1.0)
 
 
 def _fixed(top: float) -> FixedQuantizer:

@@ -65,6 +65,24 @@ def test_a_lone_norm_gets_a_convolution_of_its_own_and_only_a_lone_one(lone_norm
     assert int8_form(found) is found
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+def test_a_layer_of_ours_in_front_of_a_concatenation_has_no_range_after_reading_either(tmp_path):
+    from zoo.keras import keras
+
+    image = keras.Input((SIDE, SIDE, 3))
+    x = layers.conv(image, 4, name="conv")
+    sides = [layers.prelu(x, name="prelu"), layers.hard_sigmoid(x, name="hard")]
+    model = keras.Model(image, layers.dense(layers.global_pool(layers.concat(sides, name="concat"), name="pool"), 2,
+                                            name="head_logits"))  # fmt: skip
+    quantised = int8_aware.apply(model)
+    images = np.random.default_rng(0).random((8, SIDE, SIDE, 3), dtype="float32")
+    int8_aware.warm_ranges(model, quantised, images)
+    quantised.save(tmp_path / "model.h5")
+    with int8_aware.scope():
+        again = keras.models.load_model(tmp_path / "model.h5", compile=False)
+    np.testing.assert_array_equal(again(images), quantised(images))
+
+
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
 def test_the_file_of_lone_norms_is_int8_all_through_and_answers_as_the_float_model(lone_norms):
     images = np.random.default_rng(1).random((64, SIDE, SIDE, 3), dtype="float32")
