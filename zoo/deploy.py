@@ -154,7 +154,7 @@ def _condensed_convolution(plan: Plan, call: Call) -> bool:
     masked, groups = _masked(call), condensing_groups(call.weights[1], call.channels)
     if groups.whole or not groups.balanced:
         return _separate_groups(plan, call, masked, groups)
-    before, behind = _before(plan, call), _behind(plan, call)
+    before, behind = _before(plan, call), followers(plan, call)
     if before and _is_convolution(plan, before[0].inputs[0]):
         before = []  # it folds into that convolution only where it stands
     stem = call.name.removesuffix("_conv")
@@ -165,7 +165,7 @@ def _condensed_convolution(plan: Plan, call: Call) -> bool:
     chain.append(_grouped(call.name, masked, groups.inputs, groups.outputs))
     chain += [_reordered(one, order) for one in behind]
     chain.append(Call(f"{stem}_shuffle", "ChannelShuffle", {"groups": len(groups.inputs)}, (), call.channels))
-    plan.replace([one.name for one in (*before, call, *behind)], _chained(chain))
+    plan.replace([one.name for one in (*before, call, *behind)], chained(chain))
     return True
 
 
@@ -178,7 +178,7 @@ def _separate_groups(plan: Plan, call: Call, kernel: np.ndarray, groups: Groups)
     if groups.whole or not groups.density:
         plan.replace([call.name], [whole_convolution(call)])
         return True
-    stem, behind = call.name.removesuffix("_conv"), _behind(plan, call)
+    stem, behind = call.name.removesuffix("_conv"), followers(plan, call)
     inputs, outputs = _living(groups)
     gone = [one.name for one in (call, *behind)]
     order = [channel for out in outputs for channel in out]
@@ -186,15 +186,15 @@ def _separate_groups(plan: Plan, call: Call, kernel: np.ndarray, groups: Groups)
     if len({len(into) for into in inputs}) == len({len(out) for out in outputs}) == 1:
         gather = _gather(f"{stem}_gather", call.inputs, [channel for into in inputs for channel in into])
         chain = [gather, _grouped(call.name, kernel, inputs, outputs), *(_reordered(one, order) for one in behind)]
-        plan.replace(gone, _chained([*chain, restore]))
+        plan.replace(gone, chained([*chain, restore]))
         return True
     new: list[Call] = []
     ends: list[str] = []
     for number, (into, out) in enumerate(zip(inputs, outputs, strict=True), start=1):
         name = f"{stem}_group{number}"
         part = [_gather(f"{name}_gather", call.inputs, into), _grouped(f"{name}_conv", kernel, [into], [out])]
-        part += [replace(_reordered(one, out), name=_of_group(one.name, stem, name)) for one in behind]
-        new += _chained(part)
+        part += [replace(_reordered(one, out), name=of_group(one.name, stem, name)) for one in behind]
+        new += chained(part)
         ends.append(part[-1].name)
     join = Call(f"{stem}_concat", "Concatenate", {}, tuple(ends), call.channels, merges=True)
     plan.replace(gone, [*new, join, replace(restore, inputs=(join.name,))])
@@ -237,7 +237,7 @@ def _condensed_dense(plan: Plan, call: Call) -> bool:
         plan.replace([call.name], [dense])
         return True
     gather = _gather(f"{call.name.rpartition('_')[0] or call.name}_gather", call.inputs, kept.tolist())
-    plan.replace([call.name], _chained([gather, replace(dense, weights=(kernel[kept], bias))]))
+    plan.replace([call.name], chained([gather, replace(dense, weights=(kernel[kept], bias))]))
     return True
 
 
@@ -257,7 +257,7 @@ def _is_convolution(plan: Plan, name: str) -> bool:
     return found is not None and found.kind in ("Conv2D", "DepthwiseConv2D") and plan.only_reader(name) is not None
 
 
-def _behind(plan: Plan, call: Call) -> list[Call]:
+def followers(plan: Plan, call: Call) -> list[Call]:
     """Normalisation and activation behind `call` that nobody else reads before, in order."""
     found: list[Call] = []
     reader = plan.only_reader(call.name)
@@ -290,12 +290,12 @@ def _reordered(call: Call, order: Sequence[int]) -> Call:
     return replace(call, weights=weights, channels=len(order))
 
 
-def _chained(chain: Sequence[Call]) -> list[Call]:
+def chained(chain: Sequence[Call]) -> list[Call]:
     """The calls, each on the one before it; the first keeps its inputs."""
     return [chain[0], *(replace(call, inputs=(last.name,)) for last, call in pairwise(chain))]
 
 
-def _of_group(name: str, stem: str, group: str) -> str:
+def of_group(name: str, stem: str, group: str) -> str:
     return name.replace(stem, group, 1) if name.startswith(stem) else f"{group}_{name}"
 
 

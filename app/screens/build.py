@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -21,6 +22,7 @@ from pipelines.estimate import estimate as estimated
 from pipelines.methods import METHODS
 from pipelines.recipes import DataSettings, ModelSettings, Recipe
 from pipelines.removal.settings import RemovalSettings
+from pipelines.settings import Settings
 from pipelines.steps import STEPS, default_method, settings_of
 from zoo.weights import WEIGHTS
 
@@ -242,10 +244,8 @@ def step_form(plan: Draft, place: int, step: dict[str, Any], known_teachers: dic
                     key=f"{key}.method",
                     format_func=lambda one: METHODS[one].title,
                 )
-                if picked != method:  # another method has other fields; those it shares keep their values
-                    shared = settings_of(name, picked).model_fields
-                    values = {field: value for field, value in values.items() if field in shared and field != "method"}
-                    method = picked
+                if picked != method:
+                    values, method = _taken_over(values, settings_of(name, method), settings_of(name, picked)), picked
             found = METHODS[method]
             st.caption(f"{found.title}: {found.summary} Source: {found.source}.")
             if found.measured:
@@ -264,6 +264,20 @@ def step_form(plan: Draft, place: int, step: dict[str, Any], known_teachers: dic
         if name == "export":
             for one in filled.values.get("formats", []):
                 st.caption(f"**{FORMATS[one].title}**: {FORMATS[one].when}")
+
+
+def _taken_over(values: Mapping[str, Any], before: type[Settings], after: type[Settings]) -> dict[str, Any]:
+    """What stays when another method is chosen: what was changed and it has too; the rest has its defaults."""
+
+    def untouched(field: str) -> bool:
+        known = before.model_fields.get(field)
+        return known is not None and values[field] == known.get_default(call_default_factory=True)
+
+    return {
+        field: values[field]
+        for field in values
+        if field in after.model_fields and field != "method" and not untouched(field)
+    }
 
 
 def load_file(plan: Draft) -> None:

@@ -179,6 +179,21 @@ def test_build_adds_moves_removes_and_undoes_steps(empty_home: Path) -> None:
     assert steps() == ["train", "export", "measure"]
 
 
+def test_another_method_begins_at_its_own_defaults_and_keeps_what_was_changed(empty_home: Path) -> None:
+    test = studio("build")
+    field(test.button, "build.add.quantise").click().run()
+
+    def value(name: str) -> object:
+        return field(test.number_input, name).value
+
+    field(test.number_input, "int8_aware.batch").set_value(32).run()
+    next(item for item in test.selectbox if item.value == "int8_aware").set_value("binary").run()
+    defaults = METHODS["binary"].settings()
+    assert METHODS["int8_aware"].settings().learning_rate != defaults.learning_rate
+    assert (value("binary.learning_rate"), value("binary.epochs")) == (defaults.learning_rate, defaults.epochs)
+    assert value("binary.batch") == 32
+
+
 def test_build_queues_the_runs_of_a_grid(empty_home: Path) -> None:
     test = studio("build")
     version = test.session_state["draft"].version

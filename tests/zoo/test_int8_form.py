@@ -11,6 +11,7 @@ import zoo
 from tests.zoo.designs import NAMES, others_slow, small
 from tests.zoo.test_int8_aware import convert, run
 from zoo import int8_aware, layers
+from zoo.deploy import deploy
 from zoo.int8_form import CARRIER, int8_form
 
 SIDE = 8
@@ -63,6 +64,29 @@ def test_a_lone_norm_gets_a_convolution_of_its_own_and_only_a_lone_one(lone_norm
     assert len(int8_aware.check(lone_norms)) == len(lone)
     assert int8_aware.check(found) == []
     assert int8_form(found) is found
+
+
+@pytest.mark.parametrize("activation", ["relu", "prelu"])
+def test_a_native_grouped_convolution_comes_apart_and_joins_again(activation):
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIDE, SIDE, 6))
+    x = layers.norm(layers.conv(image, 9, name="wide_conv", kernel=3, groups=3), name="wide_norm")
+    x = layers.global_pool(getattr(layers, activation)(x, name="wide_act"), name="head_pool")
+    model = keras.Model(image, layers.dense(x, 2, name="head_logits"))
+    model.get_layer("wide_norm").set_weights([np.arange(1, 10) / (9 + place) for place in range(4)])
+    apart = int8_form(model)
+    assert [layer.name for layer in apart.layers if layer.name.startswith("wide_slice")] == [
+        "wide_slice1", "wide_slice2", "wide_slice3"
+    ]  # fmt: skip
+    assert int8_aware.check(apart) == []
+    images = np.random.default_rng(0).random((4, SIDE, SIDE, 6), dtype="float32")
+    np.testing.assert_allclose(apart(images), model(images), rtol=1e-5, atol=1e-6)
+    again = deploy(apart)
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+    for one, other in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
