@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import zoo.keras  # noqa: F401  (decides the Keras version before tfmot looks for one)
+from zoo.keras import tf  # decides the Keras version before tfmot looks for one
 
 # isort: split
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_config import QuantizeConfig
 from tensorflow_model_optimization.python.core.quantization.keras.quantizers import (
     FixedQuantizer,
     MovingAverageQuantizer,
+    Quantizer,
 )
 
 
@@ -42,7 +43,7 @@ class NoQuantiser(QuantizeConfig):
 
 
 class OutputOnly(NoQuantiser):
-    """One range for the output, 8 bits for the whole tensor: multiply, hard-swish, PReLU.
+    """One range for the output, 8 bits for the whole tensor: multiply, hard-swish.
 
     In front of a concatenation tfmot sets `quantize_output` to False: the range is that of the concatenation. A model
     read from a file must know that, or it expects weights which were never written.
@@ -59,6 +60,35 @@ class OutputOnly(NoQuantiser):
 
     def _range(self) -> Any:
         return MovingAverageQuantizer(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
+
+
+class Slopes(OutputOnly):
+    """PReLU: the slopes by channel are rounded as the file rounds them, 8 bits around zero for all of a layer."""
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
+        return [(layer.alpha, _FoldedRounding())]
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
+        (layer.alpha,) = quantize_weights
+
+
+class _FoldedRounding(Quantizer):
+    """Rounding by plain arithmetic, which the converter folds into the constant; straight through for the gradient.
+
+    The toolkit's own operator would stand between the slopes and their layer, and the converter would no longer see a
+    PReLU in it (TensorFlow 2.21).
+    """
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        return {}
+
+    def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
+        step = tf.reduce_max(tf.abs(inputs)) / 127.0
+        rounded = tf.math.divide_no_nan(inputs, step)
+        return inputs + tf.stop_gradient(tf.round(rounded) * step - inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
 
 
 class FixedRanges(OutputOnly):
@@ -78,4 +108,4 @@ def _fixed(top: float) -> FixedQuantizer:
     return FixedQuantizer(num_bits=8, init_min=0.0, init_max=top, narrow_range=False)
 
 
-CONFIGS = {"output": OutputOnly, "fixed": FixedRanges, "none": NoQuantiser}
+CONFIGS = {"output": OutputOnly, "slopes": Slopes, "fixed": FixedRanges, "none": NoQuantiser}

@@ -8,8 +8,9 @@ Four rules each:
   inputs must lose the same channels. `concat`: inputs one after the other. `slice`, `permute`, `repeat`: output
   channel i is input channel `source(config, shape)[i]`. `barrier`: nothing is known, so nothing before it may be cut.
 - `int8`: how int8-aware training treats it. `default`: the toolkit's own registry knows it. `output`: only its output
-  gets a range. `fixed`: ranges known beforehand, nothing to learn. `none`: no range of its own, because the TFLite
-  kernel demands the same scale on both sides. `no`: it cannot be trained int8-aware.
+  gets a range. `slopes`: that, and its slopes by channel are rounded. `fixed`: ranges known beforehand, nothing to
+  learn. `none`: no range of its own, because the TFLite kernel demands the same scale on both sides. `no`: it cannot be
+  trained int8-aware.
 - `operators`: the TFLite operators it may become (alone or fused away), batch 1. Empty means it leaves no operator.
 
 Adding a layer to the vocabulary = a function in `zoo/layers.py`, a row here, a row in `tests/zoo/test_rules.py`.
@@ -30,7 +31,7 @@ ELEMENTWISE = (
     "elu", "exponential", "gelu", "hard_sigmoid", "hard_swish", "leaky_relu", "linear", "mish", "relu", "relu6", "selu",
     "sigmoid", "silu", "softplus", "softsign", "swish", "tanh",
 )  # fmt: skip
-INT8_WORDS = ("default", "output", "fixed", "none", "no")
+INT8_WORDS = ("default", "output", "slopes", "fixed", "none", "no")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ RULES: dict[str, Rule] = {
     "BatchNormalization": Rule("norm", a.normalisation, PASS, "default", ("MUL", "ADD")),
     "ReLU": Rule("relu", a.same_shape, PASS, "default", ("RELU", "RELU6", "RELU_0_TO_1")),
     "LeakyReLU": Rule("leaky_relu", a.same_shape, PASS, "default", ("LEAKY_RELU",)),
-    "PReLU": Rule("prelu", a.prelu, PASS, "output", ("PRELU",)),
+    "PReLU": Rule("prelu", a.prelu, PASS, "slopes", ("PRELU",)),
     "HardSwish": Rule("hard_swish", a.same_shape, PASS, "output", ("HARD_SWISH",)),
     "HardSigmoid": Rule("hard_sigmoid", a.same_shape, PASS, "fixed", ("ADD", "RELU6", "MUL")),
     "Sign": Rule("sign", a.same_shape, PASS, "no", ("GREATER_EQUAL", "SELECT_V2")),
