@@ -110,7 +110,8 @@ RULES: dict[str, Rule] = {
     "ChannelShuffle": Rule("shuffle", a.channel_shuffle, SHUFFLE, "none", ("RESHAPE", "TRANSPOSE")),
     "ChannelGather": Rule("gather", a.channel_gather, GATHER, "none", ("GATHER",)),
     "MaxPooling2D": Rule("max_pool", a.pooling, PASS, "default", ("MAX_POOL_2D",)),
-    "AveragePooling2D": Rule("average_pool", a.pooling, PASS, "default", ("AVERAGE_POOL_2D",)),
+    # The toolkit would give it a range; the converter then fails where that of its input is another (TensorFlow 2.21).
+    "AveragePooling2D": Rule("average_pool", a.pooling, PASS, "none", ("AVERAGE_POOL_2D",)),
     "GlobalAveragePooling2D": Rule("global_pool", a.global_pooling, PASS, "default", ("MEAN",)),
     "GlobalMaxPooling2D": Rule("global_max_pool", a.global_pooling, PASS, "default", ("REDUCE_MAX",)),
     "ZeroPadding2D": Rule("pad", a.padding, PASS, "default", ("PAD",)),
