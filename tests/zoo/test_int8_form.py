@@ -119,6 +119,25 @@ def test_the_file_of_lone_norms_is_int8_all_through_and_answers_as_the_float_mod
     assert np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()
 
 
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
+def test_an_average_pool_between_concatenations_shares_the_scale_of_its_input():
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIDE, SIDE, 3))
+    x = layers.concat([layers.relu(layers.conv(image, 4, name="conv"), name="relu"), image], name="concat")
+    x = layers.average_pool(x, 2, name="pool")
+    x = layers.concat([x, layers.conv(layers.norm(x, name="lone_norm"), 4, name="grow_conv")], name="grown")
+    model = keras.Model(image, layers.dense(layers.global_pool(x, name="head_pool"), 2, name="head_logits"))
+    form, images = int8_form(model), np.random.default_rng(0).random((32, SIDE, SIDE, 3), dtype="float32")
+    quantised = int8_aware.apply(form)
+    int8_aware.warm_ranges(form, quantised, images)
+    logits, types = run(convert(quantised), images)
+    assert types == {"int8", "int32"}
+    expected = model(images, training=False).numpy()
+    assert np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()
+
+
 def test_a_norm_over_a_vector_stays_as_it_is_and_is_named():
     from zoo.keras import keras
 
