@@ -87,7 +87,8 @@ def _gained(differences: list[float]) -> str:
 
 
 def _cell(name: str, seed: int) -> Cell:
-    decided: list[Any] = [name, 0 if name == "linear" else seed, IMAGES, NETWORK]
+    seed = 0 if name == "linear" else seed  # it has one answer
+    decided: list[Any] = [name, seed, IMAGES, NETWORK]
     if name != "linear":
         decided += [FLOAT, AUGMENTATION, METHODS_OF.get(name), METHODS_OF.get(FROM.get(name, ""))]
     return Cell(FOLDER, f"{name.replace(' ', '_').replace(',', '')}-{seed}", decided)
