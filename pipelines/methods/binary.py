@@ -33,4 +33,6 @@ METHOD = Method(
     settings=BinarySettings,
     apply=apply,
     rehearses=True,
+    measured="ResNet-20 at 16 px on Fashion-MNIST, three seeds: 85.8 % on average; 88.8 % as float, "
+    "83.4 % by a linear model.",
 )

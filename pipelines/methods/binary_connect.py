@@ -51,4 +51,5 @@ METHOD = Method(
     settings=BinaryConnectSettings,
     apply=apply,
     rehearses=True,
+    measured="ResNet-20 at 16 px on Fashion-MNIST, one seed: 89.0 %, as the float network has.",
 )

@@ -176,4 +176,6 @@ METHOD = Method(
     settings=BinaryEnsembleSettings,
     apply=apply,
     rehearses=True,
+    measured="five members on Fashion-MNIST, three seeds: 1.3 points [0.3, 2.4] better than the best of them, but "
+    "0.6 points below a single binary network that was trained twice as long.",
 )
