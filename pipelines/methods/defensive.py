@@ -93,6 +93,6 @@ METHOD = Method(
     removes_channels=False,
     settings=DefensiveSettings,
     apply=apply,
-    measured="ResNet-20 on Fashion-MNIST, five seeds: nothing is lost on images as they are; under PGD -0.4 to +2.7 points, "
-    "which is not more than seeds differ.",
+    measured="ResNet-20 on Fashion-MNIST, five seeds: nothing is lost on images as they are; under PGD -0.4 to +2.7 "
+    "points, which is not more than seeds differ.",
 )
