@@ -88,7 +88,7 @@ RULES: dict[str, Rule] = {
     "CondensingConv2D": Rule("learned_conv", a.condensing_convolution, BARRIER, "no", ("CONV_2D",)),
     "CondensingDense": Rule("learned_dense", a.condensing_dense, BARRIER, "no", ("FULLY_CONNECTED",)),
     "LearnedGroupConv2D": Rule("learned_conv", a.learned_group_convolution, BARRIER, "no", ("CONV_2D",)),
-    # Folds into the convolution before it; int8-aware training works only directly behind a bare convolution.
+    # Folds into the convolution before it; where none is, int8-aware training gets one (`zoo/int8_form.py`).
     "BatchNormalization": Rule("norm", a.normalisation, PASS, "default", ("MUL", "ADD")),
     "ReLU": Rule("relu", a.same_shape, PASS, "default", ("RELU", "RELU6", "RELU_0_TO_1")),
     "LeakyReLU": Rule("leaky_relu", a.same_shape, PASS, "default", ("LEAKY_RELU",)),
