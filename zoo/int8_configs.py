@@ -84,8 +84,7 @@ class _FoldedRounding(Quantizer):
 
     def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
         step = tf.reduce_max(tf.abs(inputs)) / 127.0
-        rounded = tf.math.divide_no_nan(inputs, step)
-        return inputs + tf.stop_gradient(tf.round(rounded) * step - inputs)
+        return inputs + tf.stop_gradient(tf.round(tf.math.divide_no_nan(inputs, step)) * step - inputs)
 
     def get_config(self) -> dict[str, Any]:
         return {}

@@ -268,16 +268,9 @@ def step_form(plan: Draft, place: int, step: dict[str, Any], known_teachers: dic
 
 def _taken_over(values: Mapping[str, Any], before: type[Settings], after: type[Settings]) -> dict[str, Any]:
     """What stays when another method is chosen: what was changed and it has too; the rest has its defaults."""
-
-    def untouched(field: str) -> bool:
-        known = before.model_fields.get(field)
-        return known is not None and values[field] == known.get_default(call_default_factory=True)
-
-    return {
-        field: values[field]
-        for field in values
-        if field in after.model_fields and field != "method" and not untouched(field)
-    }
+    old = {name: field.get_default(call_default_factory=True) for name, field in before.model_fields.items()}
+    changed = {name: value for name, value in values.items() if name not in old or value != old[name]}
+    return {name: value for name, value in changed.items() if name in after.model_fields and name != "method"}
 
 
 def load_file(plan: Draft) -> None:

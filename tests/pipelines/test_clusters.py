@@ -63,6 +63,7 @@ def test_sharing_is_read_back_and_ordinary_weights_have_none() -> None:
     pruned = np.where(draw.random(kernel.shape) < 0.9, 0, kernel)
     assert sharing_of(pruned, keep_zeros=True) is None
     assert sharing_of(np.zeros((3, 4), np.float32), keep_zeros=True) is None
+    assert sharing_of(np.ones((1, 1, 8, 1), np.float32), keep_zeros=False) is None
     for per_channel in (False, True):
         shared = share(
             pruned if not per_channel else kernel, 4, start="linear", per_channel=per_channel,

@@ -108,6 +108,24 @@ def test_a_layer_of_ours_in_front_of_a_concatenation_has_no_range_after_reading_
 
 
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
+def test_slopes_are_rounded_in_the_model_as_in_the_file():
+    from zoo.keras import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIDE, SIDE, 3))
+    x = layers.prelu(layers.conv(image, 4, name="conv"), name="prelu")
+    model = keras.Model(image, layers.dense(layers.global_pool(x, name="head_pool"), 3, name="head_logits"))
+    slopes = np.array([2.0, 0.007, 0.023, -0.04], np.float32)  # a step is 2 / 127
+    model.get_layer("prelu").set_weights([slopes.reshape(1, 1, 4)])
+    quantised, images = int8_aware.apply(model), np.random.default_rng(0).random((32, SIDE, SIDE, 3), dtype="float32")
+    int8_aware.warm_ranges(model, quantised, images)
+    quantised(images)
+    expected = np.round(slopes / (2 / 127)) * (2 / 127)
+    np.testing.assert_allclose(quantised.get_layer("quant_prelu").layer.alpha.numpy().reshape(-1), expected, atol=1e-6)
+    assert run(convert(quantised), images)[1] == {"int8", "int32"}
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
 def test_the_file_of_lone_norms_is_int8_all_through_and_answers_as_the_float_model(lone_norms):
     images = np.random.default_rng(1).random((64, SIDE, SIDE, 3), dtype="float32")
     found = int8_form(lone_norms)
