@@ -35,7 +35,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "condensenet": {"variant": "cifar50", "width": 0.5},
     "mnasnet": {"width": 0.5},
     "ghostnet": {"width": 0.5},
-    "espnet_v2": {"width": 0.5},
+    "espnet_v2": {"width": 1.0},
     "nasnet": {"cells": 1, "width": 0.25},
     "efficientnet b0": {"width": 0.25},
     "proxylessnas": {"width": 0.25},
