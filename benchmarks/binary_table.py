@@ -29,7 +29,7 @@ METHODS_OF: dict[str, tuple[str, dict[str, Any]]] = {
     "binary": ("binary", {"epochs": 12}),
     "five that vote, bagging": ("binary_ensemble", {"epochs": 6, "members": 5}),
     "five that vote, boosting": ("binary_ensemble", {"epochs": 6, "members": 5, "draw": "boosting"}),
-    "filters removed": ("main_subsidiary", {"epochs": 1}),
+    "filters removed": ("main_subsidiary", {}),
 }
 FROM = {"filters removed": "binary"}
 ROWS = ("linear", "float", *METHODS_OF)

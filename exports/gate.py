@@ -81,9 +81,10 @@ def gate(
     judged = checks_of.agreement(logits, parent_logits, limit)
     if labels is not None:
         judged.append(checks_of.accuracy(logits, parent_logits, np.asarray(labels), limit))
-    if not all(check.passed for check in judged):
+    failed = next((number for number, check in enumerate(judged) if not check.passed), None)
+    if failed is not None:
         cause = _name_cause(logits, parent_logits, limit, examiner, contract)
-        judged = [check if check.passed else replace(check, message=f"{check.message}; {cause}") for check in judged]
+        judged[failed] = replace(judged[failed], message=f"{judged[failed].message}; {cause}")
     return _report([*checks, *judged])
 
 

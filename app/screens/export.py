@@ -118,6 +118,8 @@ def one_file(item: ArtifactRecord, score: EvaluationRecord | None) -> None:
         gate_table(item)
     adopted = details(item.contract, "output", "kind") == "scores"  # it came without its model
     if item.format in INT8 and not adopted and not (item.contract or {}).get("int8_aware"):
+        if not item.passed:
+            st.caption("Which layers it comes from is found here; *What would help int8*, below, tries remedies.")
         noise_view(item.id, f"export.noise.{item.id}")
     if item.passed and FORMATS[item.format].integer and FORMATS[item.format].family == "tflite":
         chip_view(item.id, f"export.chip.{item.id}")

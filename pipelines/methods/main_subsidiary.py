@@ -21,6 +21,7 @@ from pipelines.training.settings import Fitting
 from zoo.channel_graph import ChannelGraph
 from zoo.plans import Plan
 
+PACKED = ("bytes_float32", "bytes_packed", "xnor_words")  # of the report on training; that after the last cut counts
 START = 0.1  # of the logits: on, and near enough to turn off within an epoch
 
 
@@ -61,6 +62,7 @@ def apply(model: Any, settings: MainSubsidiarySettings, context: Context) -> Out
     before = zoo.cost_of(zoo.sketch_of(model))
     report: dict[str, Any] = {"layers": [], "validation_top1_before": scorer(model)(validation)[1]}
     warnings: tuple[str, ...] = ()
+    packed: dict[str, Any] = {}
     current = model
     for number, name in enumerate(binary, start=1):
         graph = ChannelGraph.of(current)
@@ -77,6 +79,7 @@ def apply(model: Any, settings: MainSubsidiarySettings, context: Context) -> Out
         if len(gone):
             trained = train_binary(cut(graph, gone), settings, context, signs=signs, label=f"main{number}")
             current, warnings = trained.model, trained.warnings
+            packed = {key: trained.report[key] for key in PACKED}
     after = zoo.cost_of(zoo.sketch_of(current))
     if not report["layers"]:
         raise ValueError(f"no binary layer has more than {settings.least} channels that may go; least: 1 allows more")
@@ -87,6 +90,7 @@ def apply(model: Any, settings: MainSubsidiarySettings, context: Context) -> Out
         "macs_after": after.macs,
         "filters_kept": sum(row["kept"] for row in report["layers"]) / sum(row["channels"] for row in report["layers"]),
         "validation_top1_after": scorer(current)(validation)[1],
+        **packed,
     }
     if after.params == before.params:
         current = clone(model)

@@ -172,6 +172,8 @@ def test_switches_take_filters_away_and_weights_stay_binary(learned, small_digit
     assert sum(row["kept"] for row in rows) < sum(row["channels"] for row in rows)
     assert min(row["kept"] for row in rows) >= 4
     assert outcome.report["params_after"] < outcome.report["params_before"]
+    assert outcome.report["bytes_float32"] == 4 * outcome.report["params_after"]
+    assert outcome.report["bytes_packed"] < given.report["bytes_packed"]
     plan = Plan.of(outcome.model)
     assert plan is not None
     assert all(is_binary(plan, row["layers"][0]) for row in rows)
