@@ -17,7 +17,7 @@ from app.twin import submitting
 from pipelines.further import recipe_of_row
 from pipelines.judge import REFUSED, refusals
 from pipelines.recipes import Recipe
-from pipelines.remedies import RemedySettings, first_remedies, regained
+from pipelines.remedies import RemedySettings, first_remedies, loss, regained
 from pipelines.runs import Registry
 
 TIMEOUT_S = 3600
@@ -52,7 +52,7 @@ def _draw(
     whole, rows = found["float"], found["rows"]
     tried = [row for row in rows if "top1" in row]
     st.markdown(
-        f"Plain int8 loses {found['drop_points']:.2f} points against float32, "
+        f"Plain int8 {loss(found['drop_points'])} against float32, "
         f"{words.accuracy(whole['top1'], whole['low'], whole['high'])}, on {found['validation_images']:,} validation "
         "images."
     )

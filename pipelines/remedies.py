@@ -241,6 +241,11 @@ class _Bench:
         return {**row, **self.judge.row(file, base)}
 
 
+def loss(drop_points: float) -> str:
+    """What plain int8 loses against float32, in words; a file that scores better loses nothing."""
+    return f"loses {drop_points:.2f} points" if drop_points > 0 else "loses nothing"
+
+
 def regained(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], whole: float) -> float | None:
     """The share of the plain int8 file's drop that a remedy takes back; None when there is no drop."""
     drop = whole - rows[0]["top1"]

@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.commands.command import Command, table
 from pipelines.commands.lines import Lines
 from pipelines.judge import REFUSED, points_against_float, refusals, time_ratio
-from pipelines.remedies import RemedySettings, regained, try_remedies
+from pipelines.remedies import RemedySettings, loss, regained, try_remedies
 from pipelines.runs import Home, Registry
 from pipelines.settings import make
 from pipelines.settings_arguments import settings_arguments, settings_given
@@ -47,8 +47,8 @@ def show(document: dict[str, Any]) -> str:
         "bytes": "bytes", "time": "time, plain int8 = 1",
     }  # fmt: skip
     head = (
-        f"{document['run']}, model after step {document['step']}: float32 {whole['top1']:.4f}, plain int8 loses "
-        f"{document['drop_points']:.2f} points on {document['validation_images']:,} validation images"
+        f"{document['run']}, model after step {document['step']}: float32 {whole['top1']:.4f}, plain int8 "
+        f"{loss(document['drop_points'])} on {document['validation_images']:,} validation images"
     )
     faults = [f"{one['title']} at {', '.join(one['layers'][:3])}: {one['evidence']}" for one in document["faults"]]
     return "\n".join([head, *faults, table(lines, columns), *refusals(rows)])

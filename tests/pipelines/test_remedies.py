@@ -11,7 +11,7 @@ from pipelines.__main__ import main
 from pipelines.further import recipe_of_row
 from pipelines.jobs import InlineExecutor
 from pipelines.recipes import Recipe
-from pipelines.remedies import RemedySettings, first_remedies, regained, remedies_of_layers
+from pipelines.remedies import RemedySettings, first_remedies, loss, regained, remedies_of_layers
 from pipelines.runs import Home, Registry
 from pipelines.start import record
 from tests.pipelines.small import planted
@@ -66,6 +66,13 @@ def test_equalisation_regains_what_a_planted_scale_costs_and_can_be_taken(home, 
         assert InlineExecutor(home).submit(run) == "done", Registry(home).get(run).error
         (file,) = Registry(home).artifacts(run)
         assert (file.format, file.passed) == (format_id, True), file.gate
+
+
+@pytest.mark.parametrize(
+    ("points", "said"), [(2.5, "loses 2.50 points"), (0.0, "loses nothing"), (-1.1, "loses nothing")]
+)
+def test_a_file_that_scores_no_worse_loses_nothing(points: float, said: str) -> None:
+    assert loss(points) == said
 
 
 def test_what_cannot_be_tried_is_refused(home, monkeypatch, capsys) -> None:
