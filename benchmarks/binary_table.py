@@ -23,15 +23,16 @@ SEEDS = (0, 1, 2)
 NETWORK: dict[str, Any] = {"name": "resnet", "variant": "cifar20", "resolution": 16}
 AUGMENTATION = {"flip": True, "shift": 0.06}
 FLOAT = {"epochs": 8, "optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4, **AUGMENTATION}
-# Row -> method and settings; each starts from the float network, `main_subsidiary` from `binary`.
+# Row -> method and settings; each starts from the float network or from the row in `FROM`.
 METHODS_OF: dict[str, tuple[str, dict[str, Any]]] = {
     "binary weights": ("binary_connect", {"epochs": 8}),
     "binary": ("binary", {"epochs": 12}),
     "five that vote, bagging": ("binary_ensemble", {"epochs": 6, "members": 5}),
     "five that vote, boosting": ("binary_ensemble", {"epochs": 6, "members": 5, "draw": "boosting"}),
     "filters removed": ("main_subsidiary", {}),
+    "filters removed, 12 more": ("binary", {"epochs": 12}),
 }
-FROM = {"filters removed": "binary"}
+FROM = {"filters removed": "binary", "filters removed, 12 more": "filters removed"}
 ROWS = ("linear", "float", *METHODS_OF)
 
 
@@ -91,6 +92,8 @@ def _cell(name: str, seed: int) -> Cell:
     decided: list[Any] = [name, seed, IMAGES, NETWORK]
     if name != "linear":
         decided += [FLOAT, AUGMENTATION, METHODS_OF.get(name), METHODS_OF.get(FROM.get(name, ""))]
+        before = FROM.get(FROM.get(name, ""), "")
+        decided += [METHODS_OF[before]] if before else []
     return Cell(FOLDER, f"{name.replace(' ', '_').replace(',', '')}-{seed}", decided)
 
 
