@@ -150,4 +150,6 @@ METHOD = Method(
     removes_channels=True,
     settings=MainSubsidiarySettings,
     apply=apply,
+    measured="binary ResNet-20 at 16 px on Fashion-MNIST, three seeds: 59 % of the filters removed, 85.8 to 80.5 %; "
+    "a step of binary behind it, 12 epochs, brings 84.4 % (one seed).",
 )
