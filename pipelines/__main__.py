@@ -80,7 +80,9 @@ def _run(arguments: list[str], as_json: bool) -> tuple[int, str]:
             return 0, asked_help.getvalue().rstrip()
         if asked.command not in ("work", "supervise"):  # they write logs of their own
             level = logging.INFO if asked.verbose else logging.WARNING
-            logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
+            terminal = logging.StreamHandler(sys.stderr)
+            terminal.setLevel(level)  # of its own: a run lowers that of our loggers for its log file
+            logging.basicConfig(handlers=[terminal], level=level, format="%(levelname)s %(name)s: %(message)s")
         command = COMMANDS[asked.command]
         document = command.run(asked)
         code = int(document.pop("exit_code", 0))

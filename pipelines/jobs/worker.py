@@ -84,8 +84,10 @@ def _outcome(home: Home, queue: Queue, handle: RunHandle, execute: Execute | Non
         log.info("run %s was stopped and is %s", run_id, state)
         return state
     except (Exception, SystemExit) as error:  # a library that calls exit() is our bug as well
-        log.exception("run %s attempt %d failed", run_id, attempt)
         message, kind = _explain(error, home)
+        # The run's log keeps every trace; on a terminal a person's mistake needs its sentence only.
+        level = logging.ERROR if kind == states.BUG else logging.INFO
+        log.log(level, "run %s attempt %d failed", run_id, attempt, exc_info=True)
         return states.FAILED if queue.fail(run_id, attempt, message, kind) else LOST
     if not queue.finish(run_id, attempt):
         return LOST

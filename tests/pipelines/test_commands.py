@@ -201,6 +201,20 @@ def test_our_own_bug_ends_with_code_1_and_a_trace(monkeypatch, capsys):
     assert "Traceback" in err
 
 
+def test_a_run_that_cannot_be_ends_with_its_sentence_and_the_trace_is_in_the_log(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "data: {source: digits, resolution: 8}\nmodel: {name: mobilenet_v1, width: 0.1}\n"
+        "steps: [{train: {epochs: 500}}, {prune: {method: main_subsidiary}}]\n"
+    )
+    done = call("run", str(recipe), home=tmp_path / "home")
+    assert done.returncode == 2
+    assert "nothing was trained: the model has no layer with binary weights" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "INFO" not in done.stderr
+    assert "Traceback" in Registry(Home.open(tmp_path / "home")).log("r00001")
+
+
 @pytest.mark.parametrize("arguments", [["zoo"], ["methods"], ["data", "digits"], ["runs"]])
 def test_json_is_exactly_one_document_on_stdout(arguments, tmp_path):
     done = call(*arguments, "--json", home=tmp_path)

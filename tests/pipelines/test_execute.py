@@ -199,24 +199,26 @@ def test_failing_step_names_the_cause_and_the_run_can_go_on(tmp_path):
 @pytest.mark.parametrize(
     ("model", "step", "cause"),
     [
-        ("mobilenet_v2", "{method: channel_norm, remove: 0.95, least: 64}", "not possible"),
-        ("squeezenet", "{method: network_slimming}", "norm"),
-        ("mobilenet_v2", "{method: channel_norm, skip: '*'}", "leaves no layer"),
-        ("mobilenet_v2", "{method: adversarial, structures: branches, remove: 0.95}", "not possible"),
-        ("mobilenet_v2", "{method: channel_norm, target: latency, remove: 0.95, least: 64}", "not possible"),
+        ("mobilenet_v2", "prune: {method: channel_norm, remove: 0.95, least: 64}", "not possible"),
+        ("squeezenet", "prune: {method: network_slimming}", "norm"),
+        ("mobilenet_v2", "prune: {method: channel_norm, skip: '*'}", "leaves no layer"),
+        ("mobilenet_v2", "prune: {method: adversarial, structures: branches, remove: 0.95}", "not possible"),
+        ("mobilenet_v2", "prune: {method: main_subsidiary}", "no layer with binary weights"),
+        ("mobilenet_v1", "quantise: {method: equalisation}", "no channel of this model can be scaled"),
+        ("mobilenet_v2", "prune: {method: channel_norm, target: latency, remove: 0.95, least: 64}", "not possible"),
     ],
 )
-def test_removal_that_cannot_be_is_refused_before_the_training_in_front_of_it(model, step, cause, tmp_path):
+def test_what_cannot_be_is_refused_before_the_training_in_front_of_it(model, step, cause, tmp_path):
     registry = Registry(Home.open(tmp_path))
     recipe = Recipe.parse(
         f"data: {{source: digits, resolution: 16}}\nmodel: {{name: {model}}}\n"
-        f"steps:\n  - train: {{epochs: 500}}\n  - export: {{formats: [tflite_int8]}}\n  - prune: {step}\n"
+        f"steps:\n  - train: {{epochs: 500}}\n  - export: {{formats: [tflite_int8]}}\n  - {step}\n"
     )
     started = record(registry, recipe, queue=False)
     assert InlineExecutor(registry.home).submit(started.runs[0]) == "failed"
     run = registry.get(started.runs[0])
     assert run.error_kind == "person"
-    assert "step 3 (prune) cannot be done, so nothing was trained" in str(run.error)
+    assert f"step 3 ({step.split(':')[0]}) cannot be done, so nothing was trained" in str(run.error)
     assert cause in str(run.error)
     assert not registry.steps(started.runs[0])
 

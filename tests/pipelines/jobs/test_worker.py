@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -53,7 +54,7 @@ def test_a_run_that_ends_well_is_done_and_its_checkpoints_go(home, registry, mak
         (OSError(28, "No space left on device"), "person", "no room on the disk: "),
     ],
 )
-def test_an_error_is_told_by_whose_it_is(home, registry, make, error, kind, message):
+def test_an_error_is_told_by_whose_it_is(home, registry, make, error, kind, message, caplog):
     run_id = make(queue=False)
     assert run_inline(home, run_id, failing(error)) == "failed"
     run = registry.get(run_id)
@@ -61,6 +62,7 @@ def test_an_error_is_told_by_whose_it_is(home, registry, make, error, kind, mess
     assert run.error.startswith(message)
     assert type(error).__name__ in registry.log(run_id)
     assert "Traceback" in registry.log(run_id)
+    assert any(record.levelno >= logging.WARNING for record in caplog.records) == (kind == "bug")
 
 
 def test_a_full_disk_fails_the_run_which_keeps_its_checkpoint_and_can_go_on(home, registry, queue, make):
