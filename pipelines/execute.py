@@ -14,7 +14,6 @@ from pipelines.data import Dataset, open_dataset
 from pipelines.recipes import Recipe
 from pipelines.runs.environment import source_sha256, versions
 from pipelines.steps import AFTER_TRAINING, STEPS
-from pipelines.steps.shape import rehearse
 from pipelines.steps.step import Artifact, Result, State, Surroundings
 from pipelines.training import session
 from pipelines.weights import Opened, check_images, freeze, load, open_weights
@@ -83,15 +82,14 @@ def execute(handle: Any) -> None:
 
 
 def _rehearse(recipe: Recipe, first: int, state: State, data: Dataset, handle: Any) -> None:
-    """Asks the step behind the training whether it could do its work, before hours are spent on the training.
+    """Asks the steps behind the training whether they could do their work, before hours are spent on the training.
 
-    Only the first one that changes a trained model: what the later ones meet is not known yet.
+    Up to the first one that changes a trained model: what the later ones meet is not known yet.
     """
     for index in range(first, len(recipe.steps)):
         spec = recipe.steps[index]
-        if STEPS[spec.step].methods not in AFTER_TRAINING:
-            continue
-        if index > first:
+        asked = STEPS[spec.step].rehearse
+        if index > first and asked is not None:
             around = Surroundings(
                 data, handle.seed, _StepWatch(handle, index), handle, index,
                 load_run=lambda run: load_run_model(handle.registry, run),
@@ -99,11 +97,12 @@ def _rehearse(recipe: Recipe, first: int, state: State, data: Dataset, handle: A
                 artifacts=[], model_history=[],
             )  # fmt: skip
             try:
-                rehearse(state, spec.settings, around)
+                asked(state, spec.settings, around)
             except ValueError as error:
                 why = f"step {index + 1} ({spec.step}) cannot be done, so nothing was trained: {error}"
                 raise ValueError(why) from error
-        return
+        if STEPS[spec.step].methods in AFTER_TRAINING:
+            return
 
 
 def open_data(recipe: Recipe, home: Any) -> Dataset:

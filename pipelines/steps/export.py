@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +19,7 @@ from pipelines.settings import Settings, setting
 from pipelines.steps.step import Artifact, Result, State, Step, Surroundings, brief, recorded
 
 INT8_AWARE_FORMATS = ("tflite_int8", "tflite_uint8", "edgetpu", "onnx_int8", "bundle", "c_array", "keras")
+REHEARSAL_IMAGES = 8
 GATE_IMAGES = 2000  # validation images a gate looks at; more changes its verdict by less than its own interval
 
 
@@ -97,6 +101,22 @@ class ExportSettings(Settings):
         for name in value:
             format_named(name)
         return tuple(dict.fromkeys(value))
+
+
+def rehearse(state: State, settings: ExportSettings, around: Surroundings) -> None:
+    """Writes the file whose layers are named, `tflite_mixed`. Raises ValueError when a name or its bits do not fit."""
+    from exports import ExportFailed, save_model, write
+
+    if "tflite_mixed" not in settings.formats or state.model is None:
+        return
+    images = calibration_images(around.data, min(settings.calibration_images, REHEARSAL_IMAGES), around.seed)
+    named = Rounding(keep=settings.kept, precision=settings.bits)
+    around.watch.progress(0, 1, "looking for the layers that have bits of their own")
+    with tempfile.TemporaryDirectory(prefix="litesmith-") as scratch, suppress(ExportFailed):
+        folder = Path(scratch)
+        save_model(state.model, folder / "model.keras")
+        write(folder / "model.keras", "tflite_mixed", folder, name="rehearsal", labels=around.data.classes,
+              calibration=images, rounding=named)  # fmt: skip
 
 
 def run(state: State, settings: ExportSettings, around: Surroundings) -> Result:
@@ -194,4 +214,5 @@ STEP = Step(
     settings=ExportSettings,
     methods=None,
     run=run,
+    rehearse=rehearse,
 )

@@ -55,7 +55,8 @@ def _context(around: Surroundings) -> Context:
 
 
 def _step(name: str, title: str, summary: str) -> Step:
-    return Step(name, title, summary, settings=None, methods=name, run=run)
+    asked = rehearse if name in AFTER_TRAINING else None
+    return Step(name, title, summary, settings=None, methods=name, run=run, rehearse=asked)
 
 
 TRAIN = _step("train", "Train", "Fits the model to your labelled images.")

@@ -88,7 +88,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the catalogue. `methods` is the kind of methods it chooses from, None when it has only one way."""
+    """One step of the catalogue. `methods` is the kind of methods it chooses from, None when it has only one way.
+
+    `rehearse` raises ValueError when the step could not do its work on a model of this structure; it trains nothing.
+    """
 
     name: str
     title: str
@@ -96,3 +99,4 @@ class Step:
     settings: type[Settings] | None
     methods: str | None
     run: Callable[[State, Any, Surroundings], Result]
+    rehearse: Callable[[State, Any, Surroundings], None] | None = None

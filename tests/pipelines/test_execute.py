@@ -205,6 +205,8 @@ def test_failing_step_names_the_cause_and_the_run_can_go_on(tmp_path):
         ("mobilenet_v2", "prune: {method: adversarial, structures: branches, remove: 0.95}", "not possible"),
         ("mobilenet_v2", "prune: {method: main_subsidiary}", "no layer with binary weights"),
         ("mobilenet_v1", "quantise: {method: equalisation}", "no channel of this model can be scaled"),
+        ("mobilenet_v1", "export: {formats: [tflite_mixed], keep_float: steam_*}", "'steam_*' fits no layer"),
+        ("mobilenet_v1", "export: {formats: [tflite_mixed], precision: '*: w4a8'}", "cannot have w4a8"),
         ("mobilenet_v2", "prune: {method: channel_norm, target: latency, remove: 0.95, least: 64}", "not possible"),
     ],
 )
