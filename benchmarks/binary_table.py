@@ -91,9 +91,9 @@ def _cell(name: str, seed: int) -> Cell:
     seed = 0 if name == "linear" else seed  # it has one answer
     decided: list[Any] = [name, seed, IMAGES, NETWORK]
     if name != "linear":
-        decided += [FLOAT, AUGMENTATION, METHODS_OF.get(name), METHODS_OF.get(FROM.get(name, ""))]
-        before = FROM.get(FROM.get(name, ""), "")
-        decided += [METHODS_OF[before]] if before else []
+        decided += [FLOAT, AUGMENTATION, METHODS_OF.get(name)]
+    if name in FROM:
+        decided.append(_cell(FROM[name], seed).decided)
     return Cell(FOLDER, f"{name.replace(' ', '_').replace(',', '')}-{seed}", decided)
 
 
