@@ -51,6 +51,13 @@ class RemedySettings(Settings):
     )  # fmt: skip
     only: tuple[str, ...] = setting((), help="Names of the remedies to try; empty: all")
 
+    @pydantic.field_validator("keep")
+    @classmethod
+    def _layers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if bad := [one for one in value if one < 1]:
+            raise ValueError(f"{', '.join(map(str, bad))} layers cannot stay float; give numbers from 1, or none")
+        return value
+
     @pydantic.field_validator("only")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:

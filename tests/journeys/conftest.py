@@ -21,6 +21,7 @@ from pipelines.runs import Home, Registry
 
 ROOT = Path(__file__).parents[2]
 START_S = 60
+PATIENCE_S = 10 * 60
 FLAGS = (
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -91,6 +92,16 @@ def stop(home: Path) -> None:
         time.sleep(0.3)
     stop_supervisor(opened)
     opened.close()
+
+
+def until_done(registry: Registry, run: str) -> str:
+    """Waits for the run and gives it back; a run that fails or never ends shows its log."""
+    end = time.monotonic() + PATIENCE_S
+    while not registry.get(run).is_final:
+        assert time.monotonic() < end, registry.log(run)[-2000:]
+        time.sleep(0.5)
+    assert registry.get(run).state == "done", registry.log(run)[-2000:]
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,12 @@ from exports import save_model
 from pipelines.jobs import LocalExecutor
 from pipelines.recipes import Recipe
 from pipelines.start import record
+from tests.journeys.conftest import PATIENCE_S, until_done
 from tests.pipelines.small import digits, planted
 
 pytestmark = pytest.mark.journey
 
-PATIENCE_MS = 10 * 60 * 1000
+PATIENCE_MS = PATIENCE_S * 1000
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def refused(studio, tmp_path: Path) -> str:
     registry = studio.registry()
     (run,) = record(registry, recipe, queue=True).runs
     LocalExecutor(registry.home).submit(run)
-    return waited_for(registry, run)
+    return until_done(registry, run)
 
 
 def test_a_refused_int8_file_is_explained_and_replaced_by_one_that_passes(studio, page: Page, refused: str) -> None:
@@ -53,19 +53,9 @@ def test_a_refused_int8_file_is_explained_and_replaced_by_one_that_passes(studio
     registry = studio.registry()
     expect(page.get_by_text(re.compile("gate passed$"))).to_have_count(2, timeout=PATIENCE_MS)
     (written,) = [run.id for run in registry.list() if run.id != refused]
-    (file,) = registry.artifacts(waited_for(registry, written))
+    (file,) = registry.artifacts(until_done(registry, written))
     whole = next(item for item in registry.artifacts(refused) if item.format == "tflite_float32")
     assert (file.format, file.passed) == ("tflite_int8", True), file.gate
     top1 = {score.artifact: score.top1 for score in registry.evaluations([file.id, whole.id], split="test")}
     assert top1[file.id] > top1[whole.id] - 0.03, top1
     assert "Traceback" not in studio.log.read_text()
-
-
-def waited_for(registry, run: str) -> str:
-    """Gives the run back once it is done."""
-    end = time.monotonic() + PATIENCE_MS / 1000
-    while not registry.get(run).is_final:
-        assert time.monotonic() < end, registry.log(run)[-2000:]
-        time.sleep(0.5)
-    assert registry.get(run).state == "done", registry.log(run)[-2000:]
-    return run

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from pipelines.runs import Home, Registry
-from tests.journeys.conftest import ROOT, stop
+from tests.journeys.conftest import ROOT, stop, until_done
 from tests.pipelines.own import folder_of_digits, own_model
 
 pytestmark = pytest.mark.journey
 
-PATIENCE_S = 10 * 60
 TRIES = 5
 REMOVE = 0.4  # of the dense file's time
 
@@ -112,12 +110,5 @@ def by_the_line(shown: str, home: Path, folder: Path) -> None:
 def the_cut(home: Path) -> dict[str, Any]:
     """Waits for the home's only run and gives what its cut reports."""
     registry = Registry(Home.open(home))
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        (run,) = registry.list()
-        if run.state not in ("queued", "running"):
-            break
-        assert time.monotonic() < end, registry.log(run.id)[-2000:]
-        time.sleep(1)
-    assert run.state == "done", registry.log(run.id)[-2000:]
-    return dict(registry.steps(run.id)[0].report)
+    (run,) = registry.list()
+    return dict(registry.steps(until_done(registry, run.id))[0].report)

@@ -13,6 +13,7 @@ from pipelines.jobs import InlineExecutor
 from pipelines.recipes import Recipe
 from pipelines.remedies import RemedySettings, first_remedies, loss, regained, remedies_of_layers
 from pipelines.runs import Home, Registry
+from pipelines.settings import make
 from pipelines.start import record
 from tests.pipelines.small import planted
 
@@ -79,6 +80,9 @@ def test_what_cannot_be_tried_is_refused(home, monkeypatch, capsys) -> None:
     monkeypatch.setenv("LITESMITH_HOME", str(home.folder))
     assert main(["remedies", "r00001", "--only", "prayer"]) == 2
     assert "prayer is no remedy; there are images, mse" in capsys.readouterr().err
+    assert main(["remedies", "r00001", "--keep", "2", "0"]) == 2
+    assert "0 layers cannot stay float; give numbers from 1" in capsys.readouterr().err
+    assert make(RemedySettings, {"keep": ()}, "remedies").keep == ()
     with pytest.raises(ValueError, match="was not tried or failed"):
         recipe_of_row(Registry(home), {"run": "r00001", "step": 1, "rows": []}, "mse")
 
